@@ -1,0 +1,79 @@
+//! Checks: each gathers evidence about a few rules, judges it, and carries the defects that must turn it red.
+//!
+//! To add one, write it in the file of its topic and put it into that file's list; selection, help, reports and the account of
+//! rules without a check follow from the lists.
+
+pub mod craftkit;
+pub mod judge;
+pub mod rndrkit;
+
+use std::pin::Pin;
+
+use crate::api::Api;
+use crate::evidence::Evidence;
+use crate::gather::{Gather, Stop};
+use crate::target::protocol::Method;
+use crate::verdict::Finding;
+
+/// The future of a gather step.
+pub type Gathering<'a> = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send + 'a>>;
+
+/// One check.
+pub struct Check {
+    /// Stable name, `api/topic/what`.
+    pub id: &'static str,
+    /// The rules it judges; each gets at least one finding from every run.
+    pub rules: &'static [&'static str],
+    /// What must exist.
+    pub needs: Needs,
+    /// Asks for fixtures, sends requests, waits. Judges nothing.
+    pub gather: for<'a> fn(&'a mut Gather) -> Gathering<'a>,
+    /// Reads cleaned evidence only. Pure.
+    pub judge: fn(&Evidence) -> Vec<Finding>,
+    /// Defects, each a small change to the evidence of a good run; every rule is turned red by at least one.
+    pub sabotages: &'static [Sabotage],
+}
+
+/// What a check needs.
+pub struct Needs {
+    /// The API it talks to.
+    pub api: Api,
+    /// Methods of the fixture protocol.
+    pub methods: &'static [Method],
+    /// The target's time that passes during the check, in milliseconds; with a system clock it is really waited for.
+    pub moments_ms: u64,
+    /// It changes the whole server: it runs after all others, alone.
+    pub exclusive: bool,
+}
+
+impl Needs {
+    /// Fixture methods only; no passing of time, no exclusivity.
+    pub const fn fixtures(api: Api, methods: &'static [Method]) -> Needs {
+        Needs { api, methods, moments_ms: 0, exclusive: false }
+    }
+
+    /// As [`Needs::fixtures`], and the target's time passes.
+    pub const fn passing(self, moments_ms: u64) -> Needs {
+        Needs { moments_ms, ..self }
+    }
+
+    /// As before, and the whole server is needed.
+    pub const fn alone(self) -> Needs {
+        Needs { exclusive: true, ..self }
+    }
+}
+
+/// A defect as it would show in evidence.
+pub struct Sabotage {
+    /// What a server with this defect does.
+    pub defect: &'static str,
+    /// The rules that this check must then find broken; no others.
+    pub turns_red: &'static [&'static str],
+    /// Changes the evidence of a good run.
+    pub apply: fn(&mut Evidence),
+}
+
+/// Every check, in the order of the catalogue.
+pub fn all() -> impl Iterator<Item = &'static Check> {
+    rndrkit::TOPICS.iter().chain(craftkit::TOPICS).flat_map(|topic| topic.iter())
+}

@@ -1,0 +1,280 @@
+//! Tokens: their prefix, how many a domain can have, and that their values are never shown again.
+
+use serde_json::{Value, json};
+
+use super::{anonymous, offers, refresh, text, urls, valid, valid_with};
+use crate::api::Api;
+use crate::checks::judge::{Judge, status};
+use crate::checks::{Check, Needs, Sabotage};
+use crate::evidence::{Body, Evidence, Exchange, FixtureCall};
+use crate::gather::{Domain, DomainWish, Gather, Stop};
+use crate::target::fixtures::FixtureError;
+use crate::target::protocol::Method;
+use crate::verdict::Finding;
+
+/// The checks of this topic.
+pub const CHECKS: &[Check] = &[PREFIX, FIVE_PER_DOMAIN, SHOWN_ONCE];
+
+const ACCEPTED: u16 = 200;
+
+/// How every webhook token begins ("Authentication").
+const TOKEN_PREFIX: &str = "rk_wh_";
+
+/// Live tokens that a domain can have ("Creating a Webhook Token").
+const TOKENS_MAX: usize = 5;
+
+/// Reason with which the fixtures refuse one token too many.
+const TOKEN_LIMIT: &str = "token_limit";
+
+const PREFIX: Check = Check {
+    id: "rndrkit/tokens/prefix",
+    rules: &["rndrkit.tokens.prefix"],
+    needs: Needs::fixtures(Api::Rndrkit, &[Method::DomainCreate]),
+    gather: |g| Box::pin(gather_prefix(g)),
+    judge: judge_prefix,
+    sabotages: &[Sabotage {
+        defect: "makes tokens with another prefix",
+        turns_red: &["rndrkit.tokens.prefix"],
+        apply: |evidence| {
+            evidence.edit("beginning", |exchange| {
+                for (name, value) in &mut exchange.request.headers {
+                    if name.eq_ignore_ascii_case("authorization") {
+                        "Bearer whk_Ab".clone_into(value);
+                    }
+                }
+            });
+        },
+    }],
+};
+
+/// A judge sees no token, so the evidence shows the beginnings: each is sent as if it were a token.
+async fn gather_prefix(g: &mut Gather) -> Result<(), Stop> {
+    let mut domain = g.domain(DomainWish::default().tokens(2)).await?;
+    if offers(g, Method::TokenCreate) {
+        g.token("create", &mut domain).await?;
+    }
+    let body = urls(&domain.fresh_pages(1));
+    let requests: Vec<_> = domain
+        .tokens
+        .iter()
+        .map(|token| {
+            let beginning: String = token.value.expose().chars().take(TOKEN_PREFIX.len()).collect();
+            anonymous("beginning", &body).header("Authorization", format!("Bearer {beginning}"))
+        })
+        .collect();
+    g.send_together(&requests).await;
+    Ok(())
+}
+
+fn judge_prefix(evidence: &Evidence) -> Vec<Finding> {
+    let mut judge = Judge::new(evidence);
+    let rule = "rndrkit.tokens.prefix";
+    let sent = judge.all("beginning");
+    if sent.is_empty() {
+        judge.rule(rule).inconclusive("no token was made");
+    }
+    for seen in sent {
+        let headers = &seen.exchange.request.headers;
+        let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let beginning = header.and_then(|(_, value)| value.strip_prefix("Bearer ")).unwrap_or_default();
+        let actual = format!("a token that begins with `{beginning}`");
+        let expected = format!("a token that begins with `{TOKEN_PREFIX}`");
+        judge.rule(rule).that(beginning == TOKEN_PREFIX, expected, actual, Some(seen.at));
+    }
+    judge.findings()
+}
+
+const FIVE_PER_DOMAIN: Check = Check {
+    id: "rndrkit/tokens/five-per-domain",
+    rules: &["rndrkit.tokens.five-per-domain"],
+    needs: Needs::fixtures(Api::Rndrkit, &[Method::DomainCreate, Method::TokenCreate]),
+    gather: |g| Box::pin(gather_five_per_domain(g)),
+    judge: judge_five_per_domain,
+    sabotages: &[
+        Sabotage {
+            defect: "makes a sixth token",
+            turns_red: &["rndrkit.tokens.five-per-domain"],
+            apply: |evidence| allow(creation(evidence, "sixth")),
+        },
+        Sabotage {
+            defect: "counts only the tokens made one by one",
+            turns_red: &["rndrkit.tokens.five-per-domain"],
+            apply: |evidence| allow(creation(evidence, "sixth-beside-five")),
+        },
+        Sabotage {
+            defect: "allows four tokens",
+            turns_red: &["rndrkit.tokens.five-per-domain"],
+            apply: |evidence| {
+                let fifth = creation(evidence, "create");
+                fifth.result = None;
+                fifth.refused = Some(TOKEN_LIMIT.to_owned());
+            },
+        },
+        Sabotage {
+            defect: "forgets the oldest token when the fifth is made",
+            turns_red: &["rndrkit.tokens.five-per-domain"],
+            apply: |evidence| {
+                let oldest = evidence.exchanges.iter_mut().find(|exchange| exchange.label == "works");
+                let oldest = oldest.expect("the first token was used");
+                oldest.response = Some(crate::evidence::Response::json_of(401, &json!({"error": text::TOKEN})));
+            },
+        },
+    ],
+};
+
+/// The last fixture call of a step; for sabotages.
+fn creation<'e>(evidence: &'e mut Evidence, label: &str) -> &'e mut FixtureCall {
+    evidence.fixtures.iter_mut().rev().find(|call| call.label == label).expect("the step's tokens were asked for")
+}
+
+fn allow(call: &mut FixtureCall) {
+    call.refused = None;
+    call.result = Some(json!({"id": "sixth", "token": "<token:d1.6>"}));
+}
+
+async fn gather_five_per_domain(g: &mut Gather) -> Result<(), Stop> {
+    let mut one_by_one = g.domain(DomainWish::default()).await?;
+    for _ in one_by_one.tokens.len()..TOKENS_MAX {
+        if !ask_for_token(g, "create", &mut one_by_one).await? {
+            return Ok(());
+        }
+    }
+    use_all(g, "works", &mut one_by_one).await;
+    ask_for_token(g, "sixth", &mut one_by_one).await?;
+    let made = g.domain(DomainWish::default().tokens(TOKENS_MAX)).await;
+    if was_refused_as_too_many(g) {
+        // The call is kept as evidence: five tokens that are refused as too many break the rule.
+        return Ok(());
+    }
+    let mut at_once = made?;
+    use_all(g, "works-of-five", &mut at_once).await;
+    ask_for_token(g, "sixth-beside-five", &mut at_once).await?;
+    Ok(())
+}
+
+/// Asks for one more token; false if there may be no more.
+async fn ask_for_token(g: &mut Gather, label: &str, domain: &mut Domain) -> Result<bool, Stop> {
+    match g.token(label, domain).await {
+        Ok(()) => Ok(true),
+        Err(FixtureError::Refused { reason, .. }) if reason == TOKEN_LIMIT => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One request with each token, up to the first that is refused for good.
+async fn use_all(g: &mut Gather, label: &str, domain: &mut Domain) {
+    for token in 0..domain.tokens.len() {
+        let request = valid_with(label, domain, token);
+        let answered = g.settled_sparingly(request, |exchange: &Exchange| exchange.is(ACCEPTED)).await;
+        if !answered.is(ACCEPTED) {
+            return;
+        }
+    }
+}
+
+fn was_refused_as_too_many(g: &Gather) -> bool {
+    g.evidence().fixtures.last().is_some_and(|call| call.refused.as_deref() == Some(TOKEN_LIMIT))
+}
+
+fn judge_five_per_domain(evidence: &Evidence) -> Vec<Finding> {
+    let mut judge = Judge::new(evidence);
+    let rule = "rndrkit.tokens.five-per-domain";
+    let mut creations = evidence.fixtures.iter().filter(|call| !call.label.starts_with("sixth"));
+    let refused = creations.find(|call| call.refused.as_deref() == Some(TOKEN_LIMIT));
+    if let Some(call) = refused {
+        let expected = format!("{TOKENS_MAX} tokens of one domain, made one by one or at once");
+        let actual = format!("`{}` was refused with `{TOKEN_LIMIT}` before there were {TOKENS_MAX}", call.method);
+        judge.rule(rule).that(false, expected, actual, None);
+        return judge.findings();
+    }
+    for step in ["works", "works-of-five"] {
+        judge.rule(rule).expects(step, &[status(ACCEPTED)]);
+    }
+    for step in ["sixth", "sixth-beside-five"] {
+        judge_sixth(&mut judge, step);
+    }
+    judge.findings()
+}
+
+fn judge_sixth(judge: &mut Judge<'_>, step: &str) {
+    let call = judge.evidence().fixture(step);
+    let rule = judge.rule("rndrkit.tokens.five-per-domain");
+    let expected = "`token.create` to refuse a sixth token of one domain with `token_limit`";
+    match call {
+        Some(FixtureCall { result: Some(_), .. }) => rule.that(false, expected, "a sixth token was made", None),
+        Some(FixtureCall { refused: Some(reason), .. }) if reason == TOKEN_LIMIT => {
+            rule.that(true, expected, format!("it was refused with `{reason}`"), None);
+        }
+        Some(_) | None => rule.inconclusive(format!("the step `{step}` has no answer")),
+    }
+}
+
+const SHOWN_ONCE: Check = Check {
+    id: "rndrkit/tokens/shown-once",
+    rules: &["rndrkit.tokens.shown-once"],
+    needs: Needs::fixtures(Api::Rndrkit, &[Method::DomainCreate, Method::DomainInspect]),
+    gather: |g| Box::pin(gather_shown_once(g)),
+    judge: judge_shown_once,
+    sabotages: &[
+        Sabotage {
+            defect: "lists the values of the tokens",
+            turns_red: &["rndrkit.tokens.shown-once"],
+            apply: |evidence| {
+                evidence.edit_fixture("inspection", |result| result["tokens"] = json!([{"token": "<token:d1.2>"}]))
+            },
+        },
+        Sabotage {
+            defect: "stores a token where it shows, in base64",
+            turns_red: &["rndrkit.tokens.shown-once"],
+            apply: |evidence| {
+                evidence.edit_fixture("inspection", |result| result["note"] = json!("x<token:d1.1 as base64>="))
+            },
+        },
+        Sabotage {
+            defect: "names the token in an accepted answer",
+            turns_red: &["rndrkit.tokens.shown-once"],
+            apply: |evidence| evidence.edit_json("list", |body| body["token"] = json!("<token:d1.1>")),
+        },
+        Sabotage {
+            defect: "repeats the header in an error",
+            turns_red: &["rndrkit.tokens.shown-once"],
+            apply: |evidence| evidence.edit_json("basic", |body| body["received"] = json!("Basic <token:d1.1>")),
+        },
+    ],
+};
+
+async fn gather_shown_once(g: &mut Gather) -> Result<(), Stop> {
+    let mut domain = g.domain(DomainWish::default().tokens(2)).await?;
+    let list = valid("list", &mut domain);
+    let pages = domain.fresh_pages(1);
+    let token = &domain.tokens[0];
+    let basic = anonymous("basic", &urls(&pages)).header("Authorization", format!("Basic {}", token.value.expose()));
+    let full = refresh("full", &domain.tokens[1], &json!({"all": true}));
+    let nothing = refresh("nothing", token, &json!({}));
+    let no_path = refresh("no-path", token, &json!({"urls": ["about"]}));
+    g.send_together(&[list, full, nothing, no_path, basic]).await;
+    g.inspect_domain("inspection", &domain).await?;
+    Ok(())
+}
+
+fn judge_shown_once(evidence: &Evidence) -> Vec<Finding> {
+    // Evidence holds a secret's name wherever the target gave its value out, in whatever encoding.
+    const MARK: &str = "<token:";
+    let mut judge = Judge::new(evidence);
+    let rule = "rndrkit.tokens.shown-once";
+    let expected = "no token's value";
+    match evidence.fixture("inspection").and_then(|call| call.result.as_ref()).map(Value::to_string) {
+        None => judge.rule(rule).inconclusive("the domain was not inspected"),
+        Some(text) if text.contains(MARK) => {
+            judge.rule(rule).that(false, expected, format!("`domain.inspect` answered {text}"), None);
+        }
+        Some(_) => judge.rule(rule).that(true, expected, "`domain.inspect` shows none", None),
+    }
+    for (at, exchange) in evidence.exchanges.iter().enumerate() {
+        let Some(response) = &exchange.response else { continue };
+        let (Body::Text(body) | Body::Base64(body) | Body::Cut { first: body, .. }) = &response.body;
+        let actual = crate::checks::judge::actual(exchange);
+        judge.rule(rule).that(!body.contains(MARK), expected, actual, Some(at));
+    }
+    judge.findings()
+}

@@ -1,0 +1,265 @@
+//! The command line, exactly as typed. What it means is decided in `main` and below.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::api::Api;
+
+/// Judges implementations of RndrKit's webhook refresh and CraftKit's inbound render hook.
+#[derive(Debug, Parser)]
+#[command(name = "hookproof", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without a command, `check`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `check`, when no command is given.
+    #[command(flatten)]
+    pub check: CheckArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the conformance suite
+    Check(Box<CheckArgs>),
+    /// Run the reference server
+    Serve(ServeArgs),
+    /// List the rules, or explain one
+    Rules(RulesArgs),
+    /// Write a commented target file
+    Init(InitArgs),
+    /// Look after the adapter between hookproof and an implementation
+    #[command(subcommand)]
+    Adapter(AdapterCommand),
+}
+
+/// What can be done with an adapter.
+#[derive(Debug, Subcommand)]
+pub enum AdapterCommand {
+    /// Try every method of the target's fixtures and say what is wrong with the adapter
+    Check(AdapterCheckArgs),
+}
+
+/// Options of `adapter check`.
+#[derive(Debug, Args)]
+pub struct AdapterCheckArgs {
+    /// Try the fixtures that this target file names, or `builtin` [default: hookproof.toml if it is there, else builtin]
+    #[arg(long, value_name = "FILE|builtin")]
+    pub target: Option<PathBuf>,
+    /// Show what the adapter writes to stderr
+    #[arg(long)]
+    pub verbose: bool,
+    /// Allow a target that is not on this machine
+    #[arg(long)]
+    pub i_own_this_target: bool,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Judge the target that this file describes, or `builtin`, the reference server [default: hookproof.toml if it is there, else builtin]
+    #[arg(long, value_name = "FILE|builtin")]
+    pub target: Option<PathBuf>,
+    /// Write a report in a format to a file, such as `json=report.json`; repeatable
+    #[arg(long, value_name = "FORMAT=PATH", value_parser = report_output)]
+    pub report: Vec<ReportOutput>,
+    /// Judge only rules whose id matches this glob; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+    /// Leave out rules whose id matches this glob; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub skip: Vec<String>,
+    /// Judge one API only
+    #[arg(long, value_enum)]
+    pub api: Option<ApiName>,
+    /// Let broken should rules count like broken must rules
+    #[arg(long)]
+    pub strict: bool,
+    /// Exit with 0 although something in scope could not be judged
+    #[arg(long)]
+    pub allow_incomplete: bool,
+    /// Run this many checks at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Send at most this many requests a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+    /// Seed every random choice
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Wait this long for a change made through a fixture to be seen
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub settle: Duration,
+    /// Let each check wait this long in real time for windows to pass, where the target's clock cannot be moved
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub patience: Duration,
+    /// Say what each check took, and show what an adapter writes to stderr
+    #[arg(long, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Say only what needs attention
+    #[arg(long)]
+    pub quiet: bool,
+    /// Use colours
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// Allow a target that is not on this machine; its limits, quotas and renders are spent
+    #[arg(long)]
+    pub i_own_this_target: bool,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Listen on this address; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8787")]
+    pub listen: std::net::SocketAddr,
+    /// Keep state in this file, or in `memory`
+    #[arg(long, value_name = "PATH|memory", default_value = "hookproof.db")]
+    pub store: PathBuf,
+    /// Follow the system's clock, or stand still until moved by the control plane
+    #[arg(long, value_enum, default_value_t = ServeClock::System)]
+    pub clock: ServeClock,
+    /// Be wrong in one named way
+    #[arg(long, value_name = "NAME")]
+    pub deviation: Option<String>,
+}
+
+/// Options of `rules`.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// Explain this rule
+    pub id: Option<String>,
+    /// Print in this format
+    #[arg(long, value_enum, default_value_t = RulesFormat::Text)]
+    pub format: RulesFormat,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Write this file; one that exists is not overwritten
+    #[arg(default_value = crate::config::DEFAULT_FILE)]
+    pub path: PathBuf,
+}
+
+/// Where a report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportOutput {
+    /// Its format.
+    pub format: ReportFormat,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// Formats of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// `hookproof.report/1`.
+    Json,
+}
+
+/// The APIs as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApiName {
+    /// RndrKit's webhook refresh
+    Rndrkit,
+    /// CraftKit's inbound render hook
+    Craftkit,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Clocks of the reference server as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ServeClock {
+    /// Real time
+    System,
+    /// Moved by the control plane
+    Manual,
+}
+
+/// Formats of `rules`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RulesFormat {
+    /// For reading
+    Text,
+    /// For programs
+    Json,
+}
+
+impl From<ApiName> for Api {
+    fn from(name: ApiName) -> Api {
+        match name {
+            ApiName::Rndrkit => Api::Rndrkit,
+            ApiName::Craftkit => Api::Craftkit,
+        }
+    }
+}
+
+fn report_output(text: &str) -> Result<ReportOutput, String> {
+    let Some((format, path)) = text.split_once('=') else {
+        return Err("expected FORMAT=PATH such as json=report.json".to_owned());
+    };
+    let format = match format {
+        "json" => ReportFormat::Json,
+        other => return Err(format!("expected the format `json`, found `{other}`")),
+    };
+    if path.is_empty() {
+        return Err("expected a path after `=`, found nothing".to_owned());
+    }
+    Ok(ReportOutput { format, path: path.into() })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    let refused = || format!("expected a duration such as 5s, 90m or 1h30m, found `{text}`");
+    Duration::try_from(parsed.map_err(|_| refused())?).map_err(|_| refused())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_option_has_help_that_begins_upper_case_and_ends_without_a_full_stop() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                let name = argument.get_id();
+                assert!(help.starts_with(char::is_uppercase), "{name}: {help}");
+                assert!(!help.ends_with('.'), "{name}: {help}");
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("-1s").is_err() && duration("soon").is_err());
+    }
+
+    #[test]
+    fn a_report_needs_a_known_format_and_a_path() {
+        assert!(report_output("json=r.json").is_ok());
+        assert!(
+            report_output("xml=r.xml").is_err() && report_output("json=").is_err() && report_output("r.json").is_err()
+        );
+    }
+}

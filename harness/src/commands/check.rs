@@ -1,0 +1,212 @@
+//! `hookproof check`: open the target, run, report.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use thiserror::Error;
+
+use super::{complain, print};
+use crate::api::Api;
+use crate::cli::{CheckArgs, Color, ReportFormat, ReportOutput};
+use crate::config::{self, ConfigError, DEFAULT_FILE, TargetConfig};
+use crate::exit::{self, Exit};
+use crate::report::terminal::{self, Manner};
+use crate::report::{Frame, Report};
+use crate::runner::open::{self, BUILTIN, OpenError, OpenTarget, RunSettings};
+use crate::runner::select::{Narrowing, SelectError, Selection, select};
+use crate::runner::{self, Event, Interrupt, Pace, Run};
+
+/// Why a run did not come about.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// A filter matches nothing.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// The target file cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The target could not be reached or prepared.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A report cannot be written.
+    #[error("--report {path}: expected a file that can be written, found: {reason}")]
+    Report {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        reason: std::io::Error,
+    },
+    /// A signal came before anything was known.
+    #[error("interrupted before the first check")]
+    Interrupted(i32),
+}
+
+impl CheckError {
+    /// The exit that goes with it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            CheckError::Select(_) | CheckError::Config(_) | CheckError::Report { .. } => Exit::Usage,
+            CheckError::Open(_) => Exit::Unprepared,
+            CheckError::Interrupted(signal) => Exit::Signal(*signal),
+        }
+    }
+}
+
+/// Runs the suite as the options say.
+pub async fn run(args: &CheckArgs, interrupt: Interrupt) -> Exit {
+    match try_run(args, interrupt).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = error.exit();
+            complain(&error, exit)
+        }
+    }
+}
+
+async fn try_run(args: &CheckArgs, mut interrupt: Interrupt) -> Result<Exit, CheckError> {
+    let narrowing = narrowing(args);
+    // Filters and files first: a mistake in them shall cost no request.
+    select(&narrowing, &Api::ALL)?;
+    let choice = TargetChoice { target: args.target.clone(), owned: args.i_own_this_target, verbose: args.verbose };
+    let mut outputs = open_outputs(&args.report)?;
+    let settings = settings(args);
+    let target = tokio::select! {
+        biased;
+        signal = interrupt.wait_for(Option::is_some) => {
+            let number = signal.ok().and_then(|signal| *signal).map_or(0, |signal| signal.0);
+            return Err(CheckError::Interrupted(number));
+        }
+        target = open_target(&settings, &choice) => target?,
+    };
+    let selection = select(&narrowing, &runner::apis(&target.world))?;
+    let implementation = format!("{} {}", target.implementation.name, target.implementation.version);
+    if !args.quiet {
+        print(&format!("{}\n", terminal::opening(&target.name, implementation.trim())));
+    }
+    let started_at = jiff::Timestamp::now();
+    let began = Instant::now();
+    let run = run_with_progress(&target, &selection, args, &interrupt).await;
+    let frame = Frame {
+        target: &target,
+        seed: args.seed,
+        started_at,
+        duration: began.elapsed(),
+        narrowing: &narrowing,
+        strict: args.strict,
+    };
+    let report = Report::of(&frame, &selection, run);
+    target.close().await;
+    print(&terminal::render(&report, manner(args)));
+    for (output, file) in args.report.iter().zip(&mut outputs) {
+        write_report(&report, output, file)?;
+    }
+    Ok(exit::of_report(&report, args.allow_incomplete))
+}
+
+fn narrowing(args: &CheckArgs) -> Narrowing {
+    Narrowing { only: args.only.clone(), skip: args.skip.clone(), api: args.api.map(Api::from) }
+}
+
+/// Opens report files before the run, so that a long run is not lost to a path that cannot be written.
+fn open_outputs(outputs: &[ReportOutput]) -> Result<Vec<File>, CheckError> {
+    let create = |output: &ReportOutput| {
+        File::create(&output.path).map_err(|reason| CheckError::Report { path: output.path.clone(), reason })
+    };
+    outputs.iter().map(create).collect()
+}
+
+fn write_report(report: &Report, output: &ReportOutput, file: &mut File) -> Result<(), CheckError> {
+    let text = match output.format {
+        ReportFormat::Json => report.to_json(),
+    };
+    file.write_all(text.as_bytes()).map_err(|reason| CheckError::Report { path: output.path.clone(), reason })
+}
+
+fn settings(args: &CheckArgs) -> RunSettings {
+    RunSettings {
+        jobs: usize::from(args.jobs),
+        seed: args.seed,
+        settle: args.settle,
+        rate: args.rate,
+        owned: args.i_own_this_target,
+        verbose: args.verbose,
+    }
+}
+
+/// Which target, as typed.
+pub struct TargetChoice {
+    /// A target file, `builtin`, or nothing.
+    pub target: Option<PathBuf>,
+    /// The user owns it, wherever it is.
+    pub owned: bool,
+    /// Show an adapter's stderr.
+    pub verbose: bool,
+}
+
+impl TargetChoice {
+    /// Settings for commands that run no checks.
+    pub fn settings(&self) -> RunSettings {
+        RunSettings { jobs: 1, seed: 0, settle: Duration::ZERO, rate: None, owned: self.owned, verbose: self.verbose }
+    }
+
+    /// The target file to use; `None` means the built-in reference.
+    fn configured(&self) -> Result<Option<TargetConfig>, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = match &self.target {
+            Some(path) if path.as_os_str() == BUILTIN => return Ok(None),
+            Some(path) => path.as_path(),
+            None if default.exists() => default,
+            None => return Ok(None),
+        };
+        config::read(path, self.owned, config::environment).map(Some)
+    }
+}
+
+/// Opens the chosen target.
+///
+/// # Errors
+/// [`CheckError`] for a target file or a target that cannot be used.
+pub async fn open_target(settings: &RunSettings, choice: &TargetChoice) -> Result<OpenTarget, CheckError> {
+    Ok(match choice.configured()? {
+        Some(target) => open::configured(target, *settings).await?,
+        None => open::builtin(reference_server::Parts::reference(), *settings).await?,
+    })
+}
+
+async fn run_with_progress(target: &OpenTarget, selection: &Selection, args: &CheckArgs, interrupt: &Interrupt) -> Run {
+    let bar = progress_bar(args.quiet);
+    let pace = Pace { patience: args.patience };
+    let run = runner::run(&target.world, selection, pace, interrupt, |event| match event {
+        Event::Started { checks } => bar.set_length(checks as u64),
+        Event::CheckStarted(check) => bar.set_message(check.id),
+        Event::CheckEnded(_) => bar.inc(1),
+    });
+    let run = run.await;
+    bar.finish_and_clear();
+    run
+}
+
+/// A bar on a terminal; nothing elsewhere, where the report itself is the record.
+fn progress_bar(quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}").expect("the template is well-formed");
+    bar.set_style(style);
+    // A check that waits for a window says so by the time that goes by.
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn manner(args: &CheckArgs) -> Manner {
+    let color = match args.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => config::environment("NO_COLOR").is_none() && std::io::stdout().is_terminal(),
+    };
+    Manner { color, quiet: args.quiet, verbose: args.verbose }
+}

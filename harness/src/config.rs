@@ -1,0 +1,428 @@
+//! The target file, read once and resolved: the only module that reads the environment and files of the user.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+use url::Url;
+
+use crate::api::Api;
+use crate::secret::{SECRET_LENGTH_MIN, Secret};
+
+/// The name of the target file that is used without being named, if it is there.
+pub const DEFAULT_FILE: &str = "hookproof.toml";
+
+/// A commented target file, for `hookproof init`.
+pub const TEMPLATE: &str = include_str!("hookproof.template.toml");
+
+/// Why a target file cannot be used. Each says what was expected, what was found, where, and what to do.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: expected a readable target file, found: {reason}; `hookproof init` writes one")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        reason: std::io::Error,
+    },
+    /// The file is no TOML, or has a key or type that is not known.
+    #[error("{path}: {message}{hint}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        message: String,
+        /// The nearest known key.
+        hint: String,
+    },
+    /// A value makes no sense.
+    #[error("{path}: `{key}`: expected {expected}, found {found}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What would be right.
+        expected: String,
+        /// What is there; never a secret.
+        found: String,
+    },
+    /// The target is somewhere else.
+    #[error(
+        "{path}: `{key}`: expected a loopback address, found {host}; requests cost the target's limits and quota, so give --i-own-this-target if it is yours"
+    )]
+    NotLoopback {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The host found.
+        host: String,
+    },
+}
+
+/// A target as configured.
+#[derive(Debug)]
+pub struct TargetConfig {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// Its name in reports.
+    pub name: String,
+    /// The APIs with a section.
+    pub apis: BTreeMap<Api, ApiConfig>,
+    /// How fixtures are asked for.
+    pub fixtures: FixturesConfig,
+}
+
+/// One API's section.
+#[derive(Debug)]
+pub struct ApiConfig {
+    /// Where it is; without it, `hello` says.
+    pub base_url: Option<String>,
+    /// Headers sent with every request.
+    pub headers: Vec<(String, Secret)>,
+    /// An extra root certificate, PEM.
+    pub ca: Option<PathBuf>,
+}
+
+/// The fixtures' section.
+#[derive(Debug)]
+pub enum FixturesConfig {
+    /// JSON-RPC by HTTP.
+    Http {
+        /// Where to post.
+        url: String,
+        /// The control token.
+        token: Secret,
+    },
+    /// JSON-RPC over an adapter's stdin and stdout.
+    Command {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTarget {
+    name: Option<String>,
+    rndrkit: Option<RawApi>,
+    craftkit: Option<RawApi>,
+    fixtures: RawFixtures,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApi {
+    base_url: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, RawSecret>,
+    ca: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFixtures {
+    kind: RawKind,
+    url: Option<String>,
+    token: Option<RawSecret>,
+    command: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawKind {
+    Http,
+    Command,
+}
+
+/// A literal, `{ env = "NAME" }` or `{ file = "PATH" }`.
+struct RawSecret(SecretSource);
+
+enum SecretSource {
+    Literal(String),
+    Env(String),
+    File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for RawSecret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<RawSecret, D::Error> {
+        deserializer.deserialize_any(SecretVisitor).map(RawSecret)
+    }
+}
+
+/// A visitor of its own, because the message of an untagged enum would name neither spelling.
+struct SecretVisitor;
+
+impl<'de> serde::de::Visitor<'de> for SecretVisitor {
+    type Value = SecretSource;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a text, { env = \"NAME\" } or { file = \"PATH\" }")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<SecretSource, E> {
+        Ok(SecretSource::Literal(value.to_owned()))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<SecretSource, A::Error> {
+        use serde::de::Error as _;
+        let Some((key, value)) = map.next_entry::<String, String>()? else {
+            return Err(A::Error::custom("expected { env = \"NAME\" } or { file = \"PATH\" }, found {}"));
+        };
+        let source = match key.as_str() {
+            "env" => SecretSource::Env(value),
+            "file" => SecretSource::File(value.into()),
+            other => return Err(A::Error::unknown_field(other, &["env", "file"])),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(source),
+            Some(second) => {
+                Err(A::Error::custom(format!("expected one of `env` and `file`, found `{second}` as well")))
+            }
+        }
+    }
+}
+
+/// Reads and resolves a target file. `variable` looks an environment variable up.
+///
+/// # Errors
+/// [`ConfigError`]; nothing has been sent by then.
+pub fn read(path: &Path, owned: bool, variable: impl Fn(&str) -> Option<String>) -> Result<TargetConfig, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    Resolver { path, owned, variable: &variable }.target(&text)
+}
+
+/// The process's environment, for [`read`].
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+struct Resolver<'a> {
+    path: &'a Path,
+    owned: bool,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Resolver<'_> {
+    fn target(&self, text: &str) -> Result<TargetConfig, ConfigError> {
+        let raw: RawTarget = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: self.path.to_owned(),
+            hint: nearest_key(error.message()),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        let mut apis = BTreeMap::new();
+        for (api, section) in [(Api::Rndrkit, raw.rndrkit), (Api::Craftkit, raw.craftkit)] {
+            if let Some(section) = section {
+                apis.insert(api, self.api(api, section)?);
+            }
+        }
+        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Ok(TargetConfig {
+            path: self.path.to_owned(),
+            name: raw.name.or(stem).unwrap_or_else(|| "target".to_owned()),
+            apis,
+            fixtures: self.fixtures(raw.fixtures)?,
+        })
+    }
+
+    fn api(&self, api: Api, raw: RawApi) -> Result<ApiConfig, ConfigError> {
+        let key = |name: &str| format!("{}.{name}", api.name());
+        if let Some(base_url) = &raw.base_url {
+            self.check_url(&key("base_url"), base_url)?;
+        }
+        let headers = raw
+            .headers
+            .into_iter()
+            .map(|(name, value)| {
+                let key = key(&format!("headers.{name}"));
+                let value = self.secret(&key, value)?;
+                let fits = reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_ok()
+                    && reqwest::header::HeaderValue::from_str(value.expose()).is_ok();
+                if !fits {
+                    return Err(self.value(
+                        &key,
+                        "a header name and a value of visible characters",
+                        "other characters",
+                    ));
+                }
+                Ok((name, value))
+            })
+            .collect::<Result<_, _>>()?;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        Ok(ApiConfig { base_url: raw.base_url, headers, ca: raw.ca.map(|ca| folder.join(ca)) })
+    }
+
+    fn fixtures(&self, raw: RawFixtures) -> Result<FixturesConfig, ConfigError> {
+        match raw.kind {
+            RawKind::Http => {
+                let url =
+                    raw.url.ok_or_else(|| self.value("fixtures.url", "the URL of the control plane", "nothing"))?;
+                self.check_url("fixtures.url", &url)?;
+                let token = raw.token.ok_or_else(|| self.value("fixtures.token", "the control token", "nothing"))?;
+                Ok(FixturesConfig::Http { url, token: self.secret("fixtures.token", token)? })
+            }
+            RawKind::Command => {
+                let command = raw.command.filter(|command| !command.is_empty());
+                let command = command.ok_or_else(|| {
+                    self.value("fixtures.command", "a list with a program and its arguments", "nothing")
+                })?;
+                Ok(FixturesConfig::Command { command })
+            }
+        }
+    }
+
+    fn secret(&self, key: &str, raw: RawSecret) -> Result<Secret, ConfigError> {
+        let value = match raw.0 {
+            SecretSource::Literal(value) => value,
+            SecretSource::Env(name) => (self.variable)(&name).ok_or_else(|| {
+                self.value(key, &format!("the environment variable {name} to be set"), "that it is not")
+            })?,
+            SecretSource::File(file) => {
+                let folder = self.path.parent().unwrap_or(Path::new("."));
+                let text = std::fs::read_to_string(folder.join(&file)).map_err(|reason| {
+                    self.value(key, &format!("a readable file {}", file.display()), &reason.to_string())
+                })?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+        };
+        if value.len() < SECRET_LENGTH_MIN {
+            let expected = format!(
+                "a secret of at least {SECRET_LENGTH_MIN} characters, since shorter ones cannot be kept out of reports"
+            );
+            return Err(self.value(key, &expected, &format!("{} characters", value.len())));
+        }
+        Ok(Secret::new(value))
+    }
+
+    fn check_url(&self, key: &str, text: &str) -> Result<(), ConfigError> {
+        check_address(text, self.owned).map_err(|problem| match problem {
+            AddressProblem::NotHttp => self.value(key, "a URL that begins with http:// or https://", text),
+            AddressProblem::NotLoopback(host) => {
+                ConfigError::NotLoopback { path: self.path.to_owned(), key: key.to_owned(), host }
+            }
+        })
+    }
+
+    fn value(&self, key: &str, expected: &str, found: &str) -> ConfigError {
+        ConfigError::Value {
+            path: self.path.to_owned(),
+            key: key.to_owned(),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        }
+    }
+}
+
+/// What is wrong with the address of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AddressProblem {
+    /// No HTTP URL.
+    #[error("expected a URL that begins with http:// or https://")]
+    NotHttp,
+    /// Somewhere else than this machine.
+    #[error("expected a loopback address, found {0}; give --i-own-this-target if it is yours")]
+    NotLoopback(String),
+}
+
+/// Checks a base URL: HTTP, and loopback unless the user owns the target.
+///
+/// # Errors
+/// [`AddressProblem`].
+pub fn check_address(text: &str, owned: bool) -> Result<(), AddressProblem> {
+    let url = Url::parse(text).map_err(|_| AddressProblem::NotHttp)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(AddressProblem::NotHttp);
+    }
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => return Err(AddressProblem::NotHttp),
+    };
+    if loopback || owned {
+        Ok(())
+    } else {
+        Err(AddressProblem::NotLoopback(url.host_str().unwrap_or_default().to_owned()))
+    }
+}
+
+/// `, did you mean …?` from serde's message about an unknown key.
+fn nearest_key(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = quoted.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
+    let distance = |known: &&str| strsim::damerau_levenshtein(unknown, known);
+    let nearest = quoted.min_by_key(distance).filter(|known| distance(known) <= known.len().div_ceil(2));
+    nearest.map_or(String::new(), |known| format!("\nDid you mean `{known}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str, owned: bool) -> Result<TargetConfig, String> {
+        let variable = |name: &str| (name == "TOKEN").then(|| "control-token".to_owned());
+        Resolver { path: Path::new("dir/staging.toml"), owned, variable: &variable }
+            .target(text)
+            .map_err(|error| error.to_string())
+    }
+
+    const FIXTURES: &str =
+        "[fixtures]\nkind = \"http\"\nurl = \"http://127.0.0.1:1/_control\"\ntoken = { env = \"TOKEN\" }\n";
+
+    #[test]
+    fn the_template_is_a_valid_target_file() {
+        let variable = |_: &str| Some("control-token".to_owned());
+        let target = Resolver { path: Path::new("hookproof.toml"), owned: false, variable: &variable }.target(TEMPLATE);
+        assert_eq!(target.map(|target| target.apis.len()).map_err(|error| error.to_string()), Ok(2));
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_named_after_itself() {
+        assert_eq!(resolve(FIXTURES, false).map(|target| target.name), Ok("staging".to_owned()));
+    }
+
+    #[track_caller]
+    fn refuses(text: &str, parts: &[&str]) {
+        let error = resolve(text, false).err().unwrap_or_else(|| panic!("this was accepted: {text}"));
+        for part in parts {
+            assert!(error.contains(part), "no `{part}` in: {error}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest_one() {
+        refuses(
+            &format!("[rndrkit]\nbase_ur = \"http://127.0.0.1:1\"\n{FIXTURES}"),
+            &["line 2", "`base_ur`", "mean `base_url`"],
+        );
+        refuses(&format!("[fixture]\n{FIXTURES}"), &["mean `fixtures`"]);
+    }
+
+    #[test]
+    fn other_machines_are_refused_unless_owned() {
+        let text = format!("[rndrkit]\nbase_url = \"https://rndrkit.example\"\n{FIXTURES}");
+        refuses(&text, &["rndrkit.base_url", "loopback", "rndrkit.example", "--i-own-this-target"]);
+        assert!(resolve(&text, true).is_ok());
+    }
+
+    #[test]
+    fn secrets_may_be_literal_or_from_the_environment_and_are_not_short() {
+        let with_token = |token: &str| FIXTURES.replace("{ env = \"TOKEN\" }", token);
+        assert!(resolve(&with_token("\"control-token\""), false).is_ok());
+        refuses(&with_token("\"short\""), &["fixtures.token", "8 characters", "5 characters"]);
+        refuses(&with_token("{ env = \"OTHER\" }"), &["fixtures.token", "OTHER", "set"]);
+        refuses(&with_token("{ file = \"missing\" }"), &["fixtures.token", "missing"]);
+        refuses(&with_token("7"), &["env", "file"]);
+    }
+
+    #[test]
+    fn fixtures_need_what_their_kind_says() {
+        refuses("[fixtures]\nkind = \"command\"\n", &["fixtures.command", "program"]);
+        refuses("[fixtures]\nkind = \"http\"\n", &["fixtures.url"]);
+        refuses("[fixtures]\nkind = \"static\"\n", &["static", "http"]);
+    }
+}

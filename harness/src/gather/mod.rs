@@ -1,0 +1,494 @@
+//! What a check's gather step works with: fixtures, requests, waits. It collects evidence and judges nothing.
+
+pub mod deliveries;
+pub mod made;
+pub mod time;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
+
+use crate::api::Api;
+use crate::evidence::{Evidence, Exchange, FixtureCall};
+use crate::secret::{Secret, SecretBook};
+use crate::target::fixtures::{FixtureError, Fixtures, read_result};
+use crate::target::http::{HttpClient, Request};
+use crate::target::protocol::{CreatedDomain, CreatedSubscription, CreatedTemplate, CreatedToken, Method};
+pub use made::{Domain, DomainWish, Leftover, Subscription, Template, Token};
+use time::{Slot, Timekeeper};
+
+/// First pause between two looks at something that may take a moment.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// Longest pause between two looks.
+const PAUSE_MAX: Duration = Duration::from_millis(1500);
+
+/// A target, ready to be judged: shared by all checks of a run.
+pub struct World {
+    /// Clients of the APIs in scope.
+    pub clients: BTreeMap<Api, HttpClient>,
+    /// The fixtures.
+    pub fixtures: Arc<Fixtures>,
+    /// Methods that `hello` offers.
+    pub methods: BTreeSet<Method>,
+    /// The target's time.
+    pub timekeeper: Arc<Timekeeper>,
+    /// How long a change made through a fixture may take to be seen.
+    pub settle: Duration,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Requests a second at most.
+    pub pacer: Option<Pacer>,
+    /// When the run began; all instants count from here.
+    pub began: Instant,
+    /// Secrets of the configuration, such as the control token.
+    pub secrets: SecretBook,
+}
+
+/// Spreads requests so that no more than a given number is sent a second.
+pub struct Pacer {
+    gap: Duration,
+    next: tokio::sync::Mutex<Instant>,
+}
+
+impl Pacer {
+    /// At most `rate` requests a second; 0 counts as 1.
+    pub fn new(rate: u32) -> Pacer {
+        Pacer { gap: Duration::from_secs(1) / rate.max(1), next: tokio::sync::Mutex::new(Instant::now()) }
+    }
+
+    async fn turn(&self) {
+        let mut next = self.next.lock().await;
+        tokio::time::sleep_until((*next).into()).await;
+        *next = (*next).max(Instant::now()) + self.gap;
+    }
+}
+
+/// Why a gather step ended early. Neither is a failure of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Something needed is missing or the adapter failed.
+    NotRun(String),
+    /// It ran, but nothing can be said.
+    Inconclusive(String),
+}
+
+impl From<FixtureError> for Stop {
+    fn from(error: FixtureError) -> Stop {
+        Stop::NotRun(error.to_string())
+    }
+}
+
+/// What one check gathers with.
+pub struct Gather {
+    world: Arc<World>,
+    slot: Slot,
+    evidence: Evidence,
+    book: SecretBook,
+    rng: StdRng,
+    leftovers: Vec<Leftover>,
+    /// A creation under way; it must end before anything can be deleted, even if the check is interrupted.
+    creating: Option<(Method, JoinHandle<Result<Value, FixtureError>>)>,
+    domains: usize,
+    templates: usize,
+    subscriptions: usize,
+}
+
+/// What a finished or interrupted gather step leaves.
+pub struct Gathered {
+    /// All that was seen, secrets included.
+    pub evidence: Evidence,
+    /// The secrets that were handed out.
+    pub book: SecretBook,
+    /// What must be deleted.
+    pub leftovers: Vec<Leftover>,
+    /// The slot, for another attempt.
+    pub slot: Slot,
+}
+
+impl Gather {
+    /// Begins the gather step of a check. Random choices depend on the run's seed and the check's id only.
+    pub fn new(world: Arc<World>, slot: Slot, check_id: &str) -> Gather {
+        let mut hasher = Sha256::new();
+        hasher.update(world.seed.to_be_bytes());
+        hasher.update(check_id);
+        let clock = world.timekeeper.kind();
+        Gather {
+            world,
+            slot,
+            evidence: Evidence { clock, ..Evidence::default() },
+            book: SecretBook::default(),
+            rng: StdRng::from_seed(hasher.finalize().into()),
+            leftovers: Vec::new(),
+            creating: None,
+            domains: 0,
+            templates: 0,
+            subscriptions: 0,
+        }
+    }
+
+    /// The target and the settings of the run.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Seeded randomness of this check.
+    pub fn rng(&mut self) -> &mut StdRng {
+        &mut self.rng
+    }
+
+    /// What was seen so far.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Hands over what was gathered, after a creation under way has ended.
+    pub async fn finish(mut self) -> Gathered {
+        if let Some((method, creation)) = self.creating.take()
+            && let Ok(Ok(result)) = creation.await
+        {
+            self.remember(method, &result);
+        }
+        Gathered { evidence: self.evidence, book: self.book, leftovers: self.leftovers, slot: self.slot }
+    }
+
+    /// Calls a fixture method and keeps the answer as evidence under `label`.
+    ///
+    /// # Errors
+    /// [`FixtureError`]; a refusal is kept as evidence, too.
+    pub async fn call(&mut self, label: &str, method: Method, params: Value) -> Result<Value, FixtureError> {
+        let start_ns = self.now_ns();
+        let advanced_ms = self.world.timekeeper.advanced_ms();
+        let world = Arc::clone(&self.world);
+        let sent = params.clone();
+        // A task of its own, so that an interruption cannot lose the name of something just created.
+        let creation = tokio::spawn(async move { world.fixtures.call(method, sent).await });
+        let (_, handle) = self.creating.insert((method, creation));
+        let answer = handle.await.expect("a fixture call does not panic");
+        self.creating = None;
+        if let Ok(result) = &answer {
+            self.remember(method, result);
+        }
+        let refused = match &answer {
+            Err(FixtureError::Refused { reason, .. }) => Some(reason.clone()),
+            Ok(_) | Err(_) => None,
+        };
+        self.evidence.fixtures.push(FixtureCall {
+            label: label.to_owned(),
+            method: method.name().to_owned(),
+            params,
+            result: answer.as_ref().ok().cloned(),
+            refused,
+            start_ns,
+            end_ns: self.now_ns(),
+            advanced_ms,
+        });
+        answer
+    }
+
+    /// Makes a domain.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn domain(&mut self, wish: DomainWish) -> Result<Domain, Stop> {
+        let result = self.call(Method::DomainCreate.name(), Method::DomainCreate, Value::Object(wish.params)).await?;
+        let created: CreatedDomain = read_result(Method::DomainCreate, &result)?;
+        self.domains += 1;
+        let number = self.domains;
+        let mut domain = Domain { name: created.domain, tokens: Vec::new(), number, pages: wish.pages, pages_named: 0 };
+        for token in created.tokens {
+            self.add_token(&mut domain, token);
+        }
+        Ok(domain)
+    }
+
+    /// Makes one more token for a domain, through the implementation's own way of creating tokens.
+    ///
+    /// # Errors
+    /// [`FixtureError::Refused`] at the sixth.
+    pub async fn token(&mut self, label: &str, domain: &mut Domain) -> Result<(), FixtureError> {
+        let params = json!({"domain": domain.name});
+        let result = self.call(label, Method::TokenCreate, params).await?;
+        let created: CreatedToken = read_result(Method::TokenCreate, &result)?;
+        self.add_token(domain, created);
+        Ok(())
+    }
+
+    fn add_token(&mut self, domain: &mut Domain, created: CreatedToken) {
+        let value = Secret::new(created.token);
+        self.book.add(&value, &format!("token:d{}.{}", domain.number, domain.tokens.len() + 1));
+        domain.tokens.push(Token { id: created.id, value });
+    }
+
+    /// Revokes a token.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn revoke(&mut self, domain: &Domain, token: &Token) -> Result<(), Stop> {
+        let params = json!({"domain": domain.name, "id": token.id});
+        self.call(Method::TokenRevoke.name(), Method::TokenRevoke, params).await?;
+        Ok(())
+    }
+
+    /// Changes a domain; `changes` are parameters of `domain.update`.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn update_domain(&mut self, domain: &Domain, mut changes: Value) -> Result<(), Stop> {
+        changes["domain"] = json!(domain.name);
+        self.call(Method::DomainUpdate.name(), Method::DomainUpdate, changes).await?;
+        Ok(())
+    }
+
+    /// Reads a domain's state as evidence under `label`.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn inspect_domain(&mut self, label: &str, domain: &Domain) -> Result<Value, Stop> {
+        Ok(self.call(label, Method::DomainInspect, json!({"domain": domain.name})).await?)
+    }
+
+    /// Reads a render as evidence under `label`.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn inspect_render(&mut self, label: &str, id: &str) -> Result<Value, Stop> {
+        Ok(self.call(label, Method::RenderInspect, json!({"id": id})).await?)
+    }
+
+    /// Makes a template; `options` are parameters of `template.create` besides the manifest.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn template(&mut self, manifest: &Value, mut options: Value) -> Result<Template, Stop> {
+        options["manifest"] = manifest.clone();
+        let result = self.call(Method::TemplateCreate.name(), Method::TemplateCreate, options).await?;
+        let created: CreatedTemplate = read_result(Method::TemplateCreate, &result)?;
+        self.templates += 1;
+        let name = format!("t{}", self.templates);
+        let inbound_token = Secret::new(created.inbound_token);
+        let inbound_secret = Secret::new(created.inbound_secret);
+        let api_key = Secret::new(created.api_key);
+        self.book.add(&inbound_token, &format!("inbound-token:{name}"));
+        self.book.add(&inbound_secret, &format!("inbound-secret:{name}"));
+        self.book.add(&api_key, &format!("api-key:{name}"));
+        Ok(Template {
+            template_id: created.template_id,
+            slug: created.slug,
+            inbound_token,
+            inbound_secret,
+            project: created.project,
+            api_key,
+            name,
+        })
+    }
+
+    /// Changes a template; `changes` are parameters of `template.update`.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn update_template(&mut self, template: &Template, mut changes: Value) -> Result<(), Stop> {
+        changes["slug"] = json!(template.slug);
+        self.call(Method::TemplateUpdate.name(), Method::TemplateUpdate, changes).await?;
+        Ok(())
+    }
+
+    /// Subscribes a URL to a project's outgoing webhooks.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn subscription(&mut self, project: &str, url: &str, events: &[&str]) -> Result<Subscription, Stop> {
+        let params = json!({"project": project, "url": url, "events": events});
+        let result = self.call(Method::SubscriptionCreate.name(), Method::SubscriptionCreate, params).await?;
+        let created: CreatedSubscription = read_result(Method::SubscriptionCreate, &result)?;
+        let secret = Secret::new(created.secret);
+        self.subscriptions += 1;
+        self.book.add(&secret, &format!("subscription-secret:s{}", self.subscriptions));
+        Ok(Subscription { id: created.id, secret })
+    }
+
+    /// Takes the render queue down or brings it back. Only for checks that need exclusivity.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn set_queue(&mut self, available: bool) -> Result<(), Stop> {
+        let outage = Leftover { method: Method::QueueSet, parameter: "available", value: "true".to_owned() };
+        if !available {
+            // Noted before the call: an interruption in the middle of it must not leave the queue down.
+            self.leftovers.push(outage.clone());
+        }
+        self.call(Method::QueueSet.name(), Method::QueueSet, json!({"available": available})).await?;
+        if available {
+            self.leftovers.retain(|leftover| *leftover != outage);
+        }
+        Ok(())
+    }
+
+    /// Registers a value that must appear in no output, under a name such as `api-key:foreign`.
+    pub fn keep_secret(&mut self, value: &Secret, name: &str) {
+        self.book.add(value, name);
+    }
+
+    /// Sends one request.
+    pub async fn send(&mut self, request: Request) -> Exchange {
+        let exchange = self.exchange(&request).await;
+        self.evidence.exchanges.push(exchange.clone());
+        exchange
+    }
+
+    /// Sends requests all at once and returns when each has its answer. Exchanges are kept in the order of `requests`.
+    pub async fn send_together(&mut self, requests: &[Request]) -> Vec<Exchange> {
+        let exchanges = futures::future::join_all(requests.iter().map(|request| self.exchange(request))).await;
+        self.evidence.exchanges.extend(exchanges.iter().cloned());
+        exchanges
+    }
+
+    /// Opens connections ahead of a volley by requests that are not evidence and cannot count: no token, no body, method `GET`.
+    pub async fn open_connections(&self, api: Api, path: &str, count: usize) {
+        let greeting = Request::new("", api, "GET", path);
+        futures::future::join_all((0..count).map(|_| self.exchange(&greeting))).await;
+    }
+
+    /// Repeats a request until `done` says so or the settle time is over; the last exchange is kept under the request's label,
+    /// earlier ones under the label followed by `/unsettled`. For what a fixture has just changed.
+    pub async fn settled(&mut self, request: Request, done: impl Fn(&Exchange) -> bool) -> Exchange {
+        let bound = self.world.settle;
+        self.repeated(request, bound, done).await
+    }
+
+    /// As [`Gather::settled`], with so few looks that a domain's ten requests in an hour are not used up by them: at once, and then
+    /// at a 64th, a 16th, a quarter and the whole of the settle time.
+    pub async fn settled_sparingly(&mut self, request: Request, done: impl Fn(&Exchange) -> bool) -> Exchange {
+        const PARTS: [u32; 4] = [64, 16, 4, 1];
+        let began = Instant::now();
+        let mut exchange = self.send(request.clone()).await;
+        for part in PARTS {
+            if done(&exchange) {
+                break;
+            }
+            let last = self.evidence.exchanges.last_mut().expect("an exchange was just sent");
+            last.label.push_str("/unsettled");
+            tokio::time::sleep_until((began + self.world.settle / part).into()).await;
+            exchange = self.send(request.clone()).await;
+        }
+        exchange
+    }
+
+    /// As [`Gather::settled`], with a bound of its own: for what happens in the target's own time, such as a render's end.
+    pub async fn repeated(&mut self, request: Request, bound: Duration, done: impl Fn(&Exchange) -> bool) -> Exchange {
+        let deadline = Instant::now() + bound;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let exchange = self.send(request.clone()).await;
+            if done(&exchange) || Instant::now() >= deadline {
+                return exchange;
+            }
+            let last = self.evidence.exchanges.last_mut().expect("an exchange was just sent");
+            last.label.push_str("/unsettled");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Sends a few rounds of requests, the first at once and the last after `bound`: for looking again and again at what each look costs
+    /// part of a limit, where [`Gather::repeated`] would spend it. `next` is given the exchanges of the last round; without requests
+    /// from it the rounds end.
+    pub async fn rounds(&mut self, rounds: u32, bound: Duration, mut next: impl FnMut(&[Exchange]) -> Vec<Request>) {
+        let pause = bound / rounds.saturating_sub(1).max(1);
+        let mut last = Vec::new();
+        for round in 0..rounds {
+            let requests = next(&last);
+            if requests.is_empty() {
+                return;
+            }
+            if round > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            last.clear();
+            for request in requests {
+                last.push(self.send(request).await);
+            }
+        }
+    }
+
+    /// Repeats an inspection of a domain until `done` says so or `bound` is over; every look is kept under `label`.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn inspected(
+        &mut self,
+        label: &str,
+        domain: &Domain,
+        bound: Duration,
+        done: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Stop> {
+        let deadline = Instant::now() + bound;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let seen = self.inspect_domain(label, domain).await?;
+            if done(&seen) || Instant::now() >= deadline {
+                return Ok(seen);
+            }
+            self.evidence.fixtures.pop();
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Waits until surely at least `ms` of the target's time have passed since the target decided on `exchange`.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the clock cannot be moved.
+    pub async fn wait_after(&mut self, exchange: &Exchange, ms: u64) -> Result<(), Stop> {
+        Ok(self.slot.wait(exchange.advanced_ms, exchange.end_ns, ms).await?)
+    }
+
+    /// Waits until about `ms` of the target's time have passed since `exchange` was sent; whether they surely have not passed
+    /// is for the judge to see from the instants. Choose `ms` with room to spare before the edge in question.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the clock cannot be moved.
+    pub async fn wait_until(&mut self, exchange: &Exchange, ms: u64) -> Result<(), Stop> {
+        Ok(self.slot.wait(exchange.advanced_ms, exchange.start_ns, ms).await?)
+    }
+
+    async fn exchange(&self, request: &Request) -> Exchange {
+        if let Some(pacer) = &self.world.pacer {
+            pacer.turn().await;
+        }
+        let client = self.world.clients.get(&request.api).expect("a check runs only when its API is in scope");
+        client.send(request, self.world.timekeeper.advanced_ms()).await
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.world.began.elapsed().as_nanos()).expect("a run lasts less than 584 years")
+    }
+
+    /// Notes what a creation leaves to be deleted.
+    fn remember(&mut self, method: Method, result: &Value) {
+        let (deleting, parameter) = match method {
+            Method::DomainCreate => (Method::DomainDelete, "domain"),
+            Method::TemplateCreate => (Method::TemplateDelete, "slug"),
+            Method::Hello
+            | Method::DomainUpdate
+            | Method::DomainInspect
+            | Method::DomainDelete
+            | Method::TokenCreate
+            | Method::TokenRevoke
+            | Method::TemplateUpdate
+            | Method::TemplateDelete
+            | Method::RenderInspect
+            | Method::SubscriptionCreate
+            | Method::QueueSet
+            | Method::ClockAdvance => return,
+        };
+        if let Some(value) = result.get(parameter).and_then(Value::as_str) {
+            self.leftovers.push(Leftover { method: deleting, parameter, value: value.to_owned() });
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Moments of the target's time, and who may run until then.
+//!
+//! A check never sleeps: it waits for a moment and gives its slot up meanwhile. With a manual clock the time moves only when no
+//! check can start or go on and at least one waits, and then to the earliest moment; so checks that share no moment cannot disturb
+//! each other, and a run is as fast as the target answers. With a system clock the same wait is a real one, side by side with all others.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::evidence::ClockKind;
+use crate::target::fixtures::{FixtureError, Fixtures};
+use crate::target::protocol::Method;
+
+/// Whoever waits is told that its moment came, or why it never will.
+type Waiter = oneshot::Sender<Result<(), FixtureError>>;
+
+/// Keeps the target's time and the slots of running checks.
+pub struct Timekeeper {
+    kind: ClockKind,
+    began: Instant,
+    fixtures: Arc<Fixtures>,
+    slots: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Checks that have not begun.
+    startable: usize,
+    /// Checks that have begun and wait for no moment.
+    running: usize,
+    /// Sum of all moves of a manual clock, in milliseconds.
+    advanced_ms: u64,
+    /// Who waits for which moment (milliseconds on the same scale as `advanced_ms`).
+    waiting: BTreeMap<u64, Vec<Waiter>>,
+    /// A move is under way.
+    advancing: bool,
+}
+
+/// A check's right to run. Dropping it lets the time move on.
+pub struct Slot {
+    keeper: Arc<Timekeeper>,
+    permit: Option<OwnedSemaphorePermit>,
+    counted: bool,
+}
+
+impl Timekeeper {
+    /// A timekeeper for a run that began at `began`, with `jobs` slots.
+    pub fn new(kind: ClockKind, began: Instant, fixtures: Arc<Fixtures>, jobs: usize) -> Arc<Timekeeper> {
+        Arc::new(Timekeeper {
+            kind,
+            began,
+            fixtures,
+            slots: Arc::new(Semaphore::new(jobs)),
+            state: Mutex::new(State::default()),
+        })
+    }
+
+    /// How the target's clock moves.
+    pub fn kind(&self) -> ClockKind {
+        self.kind
+    }
+
+    /// By how many milliseconds the suite has moved the target's clock.
+    pub fn advanced_ms(&self) -> u64 {
+        self.state().advanced_ms
+    }
+
+    /// Announces checks that will ask for a slot; the time does not move before all of them have begun.
+    pub fn announce(&self, checks: usize) {
+        self.state().startable += checks;
+    }
+
+    /// Waits for a slot and begins one announced check.
+    pub async fn begin(self: &Arc<Timekeeper>) -> Slot {
+        let permit = self.permit().await;
+        let mut state = self.state();
+        state.startable -= 1;
+        state.running += 1;
+        drop(state);
+        Slot { keeper: Arc::clone(self), permit: Some(permit), counted: true }
+    }
+
+    /// Milliseconds since the run began on the scale of moments.
+    fn scale_ms(&self) -> u64 {
+        match self.kind {
+            ClockKind::Manual => self.advanced_ms(),
+            ClockKind::System => {
+                u64::try_from(self.began.elapsed().as_millis()).expect("a run lasts less than 584 million years")
+            }
+        }
+    }
+
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// Moves a manual clock to the earliest moment if nobody can do anything else.
+    fn move_on_if_idle(self: &Arc<Timekeeper>) {
+        let mut state = self.state();
+        let idle = state.running == 0 && state.startable == 0 && !state.advancing;
+        let Some((&moment, _)) = state.waiting.first_key_value() else { return };
+        if !idle {
+            return;
+        }
+        state.advancing = true;
+        let step_ms = moment.saturating_sub(state.advanced_ms);
+        drop(state);
+        let keeper = Arc::clone(self);
+        tokio::spawn(async move {
+            let moved = keeper.fixtures.call(Method::ClockAdvance, json!({"ms": step_ms})).await;
+            keeper.wake(moment, moved.map(|_| ()));
+        });
+    }
+
+    /// Wakes whoever waited for this moment or an earlier one; everybody, if the clock could not be moved.
+    fn wake(self: &Arc<Timekeeper>, moment: u64, moved: Result<(), FixtureError>) {
+        let mut state = self.state();
+        state.advancing = false;
+        let woken = match &moved {
+            Ok(()) => {
+                state.advanced_ms = state.advanced_ms.max(moment);
+                let later = state.waiting.split_off(&(moment + 1));
+                std::mem::replace(&mut state.waiting, later)
+            }
+            Err(_) => std::mem::take(&mut state.waiting),
+        };
+        let waiters: Vec<Waiter> = woken.into_values().flatten().filter(|waiter| !waiter.is_closed()).collect();
+        // Counted as running before they know it: the time must not move on before each has had its turn.
+        state.running += waiters.len();
+        let mut gone = 0;
+        for waiter in waiters {
+            if waiter.send(moved.clone()).is_err() {
+                gone += 1;
+            }
+        }
+        state.running -= gone;
+        drop(state);
+        self.move_on_if_idle();
+    }
+}
+
+impl Slot {
+    /// The timekeeper that gave the slot.
+    pub fn keeper(&self) -> &Arc<Timekeeper> {
+        &self.keeper
+    }
+
+    /// Waits until the target's clock is `ms` further than it was when the suite had moved it by `from_advanced_ms`
+    /// (manual clock) or `from_ns` nanoseconds after the run began (system clock). The slot is given up meanwhile.
+    ///
+    /// # Errors
+    /// [`FixtureError`] if the clock could not be moved.
+    pub async fn wait(&mut self, from_advanced_ms: u64, from_ns: u64, ms: u64) -> Result<(), FixtureError> {
+        const NS_PER_MS: u64 = 1_000_000;
+        let from = match self.keeper.kind {
+            ClockKind::Manual => from_advanced_ms,
+            ClockKind::System => from_ns.div_ceil(NS_PER_MS),
+        };
+        let moment = from + ms;
+        let now = self.keeper.scale_ms();
+        if moment <= now {
+            return Ok(());
+        }
+        match self.keeper.kind {
+            ClockKind::System => {
+                self.step_back();
+                tokio::time::sleep(Duration::from_millis(moment - now)).await;
+                self.permit = Some(self.keeper.permit().await);
+                self.keeper.state().running += 1;
+                self.counted = true;
+                Ok(())
+            }
+            ClockKind::Manual => self.wait_for_move(moment).await,
+        }
+    }
+
+    async fn wait_for_move(&mut self, moment: u64) -> Result<(), FixtureError> {
+        let (sender, receiver) = oneshot::channel();
+        self.keeper.state().waiting.entry(moment).or_default().push(sender);
+        self.step_back();
+        let told = receiver.await.expect("a timekeeper answers every waiter before it goes");
+        // Whoever woke this check has counted it as running already.
+        self.counted = true;
+        self.permit = Some(self.keeper.permit().await);
+        told
+    }
+
+    /// Stops counting as running and frees the slot.
+    fn step_back(&mut self) {
+        self.permit.take();
+        if std::mem::take(&mut self.counted) {
+            self.keeper.state().running -= 1;
+        }
+        self.keeper.move_on_if_idle();
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.step_back();
+    }
+}

@@ -1,0 +1,287 @@
+//! The report for a person at a terminal.
+
+use std::fmt::Write as _;
+
+use crate::api::Api;
+use crate::catalogue;
+use crate::evidence::{Evidence, Exchange};
+use crate::verdict::{Finding, Status, Verdict};
+
+use super::{CheckReport, Report, RuleReport};
+
+/// Exchanges shown of a timeline; a longer one is shortened in the middle.
+const TIMELINE_MAX: usize = 40;
+
+/// How much is said, and in which dress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Use colours.
+    pub color: bool,
+    /// Say only what needs attention.
+    pub quiet: bool,
+    /// Say what each check took, too.
+    pub verbose: bool,
+}
+
+/// The first line of a run.
+pub fn opening(target: &str, implementation: &str) -> String {
+    format!("hookproof check: target {target} ({implementation})")
+}
+
+/// The whole report as text.
+pub fn render(report: &Report, manner: Manner) -> String {
+    let paint = Paint(manner.color);
+    let mut text = String::new();
+    if !manner.quiet {
+        for api in &report.scope.apis {
+            table(&mut text, report, *api, paint);
+        }
+    }
+    if manner.verbose {
+        checks(&mut text, report);
+    }
+    for status in [Status::Fail, Status::Warn, Status::Inconclusive] {
+        for rule in report.rules.iter().filter(|rule| rule.status == status) {
+            explain(&mut text, report, rule, paint);
+        }
+    }
+    not_run(&mut text, report);
+    pending(&mut text, report);
+    leftovers(&mut text, report);
+    scope(&mut text, report);
+    closing(&mut text, report, paint);
+    text
+}
+
+macro_rules! say {
+    ($text:expr, $($rest:tt)*) => {
+        writeln!($text, $($rest)*).expect("writing to a string does not fail")
+    };
+}
+
+fn table(text: &mut String, report: &Report, api: Api, paint: Paint) {
+    let prefix = format!("{}.", api.name());
+    let rules: Vec<&RuleReport> = report.rules.iter().filter(|rule| rule.id.starts_with(&prefix)).collect();
+    if rules.iter().all(|rule| rule.status == Status::Excluded) {
+        return;
+    }
+    say!(text, "\n{}", api.name());
+    for rule in rules {
+        if rule.status == Status::Excluded || rule.reason == super::PENDING {
+            continue;
+        }
+        let level = if rule.level == "should" { "  (should)" } else { "" };
+        say!(text, "  {} {}{level}", paint.status(rule.status), rule.id);
+    }
+}
+
+fn checks(text: &mut String, report: &Report) {
+    say!(text, "\nchecks");
+    for check in &report.checks {
+        let requests = check.evidence.exchanges.len();
+        say!(text, "  {:>5} ms {:>4} requests  {}", check.duration_ms, requests, check.id);
+    }
+}
+
+fn explain(text: &mut String, report: &Report, rule: &RuleReport, paint: Paint) {
+    say!(text, "\n{} {} ({})", paint.status(rule.status), rule.id, rule.level);
+    if let Some(entry) = catalogue::find(&rule.id) {
+        say!(text, "  demand      {}", entry.demand);
+        if let Some(part) = entry.should_part.filter(|_| rule.status == Status::Warn) {
+            say!(text, "  should part {part}");
+        }
+        say!(text, "  source      {} ({})", entry.source.text, entry.source.kind.name());
+    }
+    let Some((check, finding)) = report.deciding(rule) else {
+        say!(text, "  actual      {}", rule.reason);
+        return;
+    };
+    for expected in &finding.expected {
+        say!(text, "  acceptable  {}", printable(expected));
+    }
+    say!(text, "  actual      {}", printable(&finding.actual));
+    say!(text, "  check       {}", check.id);
+    timeline(text, check, finding);
+    if let Some(exchange) = finding.exchange.and_then(|at| check.evidence.exchanges.get(at)) {
+        say!(text, "  repeat      {}", printable(&exchange.curl));
+    }
+}
+
+/// Every exchange of the check in order, with the target's time: what a rate limit's verdict rests on.
+fn timeline(text: &mut String, check: &CheckReport, finding: &Finding) {
+    let exchanges = &check.evidence.exchanges;
+    let Some(first) = exchanges.first() else { return };
+    say!(text, "  timeline    after         step: request → answer");
+    let shown_at = finding.exchange.unwrap_or(exchanges.len() - 1);
+    let mut left_out = 0;
+    for (at, exchange) in exchanges.iter().enumerate() {
+        let near = at.abs_diff(shown_at) <= TIMELINE_MAX / 2 || at < TIMELINE_MAX / 4;
+        if !near {
+            left_out += 1;
+            continue;
+        }
+        if left_out > 0 {
+            say!(text, "              … {left_out} more");
+            left_out = 0;
+        }
+        let mark = if finding.exchange == Some(at) { ">" } else { " " };
+        say!(text, "            {mark} {}", timeline_entry(&check.evidence, first, exchange));
+    }
+    if left_out > 0 {
+        say!(text, "              … {left_out} more");
+    }
+}
+
+fn timeline_entry(evidence: &Evidence, first: &Exchange, exchange: &Exchange) -> String {
+    let (least_ms, _) = evidence.elapsed_ms(first, exchange);
+    let real_ms = exchange.start_ns.saturating_sub(first.start_ns) / 1_000_000;
+    let after_ms = match evidence.clock {
+        crate::evidence::ClockKind::Manual => least_ms + real_ms,
+        crate::evidence::ClockKind::System => real_ms,
+    };
+    let path = exchange.request.url.splitn(4, '/').nth(3).unwrap_or_default();
+    let body = exchange.request.body.as_ref().and_then(|body| body.text()).unwrap_or_default();
+    format!(
+        "{:>12} {}: {} /{path} {} → {}",
+        clock_words(after_ms),
+        exchange.label,
+        exchange.request.method,
+        printable(&shortened(body)),
+        printable(&shortened(&crate::checks::judge::actual(exchange))),
+    )
+}
+
+/// Milliseconds as `h:mm:ss.mmm`.
+fn clock_words(ms: u64) -> String {
+    format!("{}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
+}
+
+fn shortened(text: &str) -> String {
+    const SHOWN_MAX: usize = 100;
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Nothing a target says may steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let steers = character.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&character)
+                || ('\u{2066}'..='\u{2069}').contains(&character);
+            if steers { character.escape_unicode().collect::<Vec<char>>() } else { vec![character] }
+        })
+        .collect()
+}
+
+fn not_run(text: &mut String, report: &Report) {
+    let rules: Vec<&RuleReport> =
+        report.rules.iter().filter(|rule| rule.status == Status::NotRun && rule.reason != super::PENDING).collect();
+    if rules.is_empty() {
+        return;
+    }
+    say!(text, "\nnot run");
+    for rule in rules {
+        say!(text, "  {}: {}", rule.id, printable(&rule.reason));
+    }
+}
+
+fn pending(text: &mut String, report: &Report) {
+    let pending = report.pending();
+    if pending.is_empty() {
+        return;
+    }
+    say!(text, "\npending: {} rules have no check in this version", pending.len());
+    for rule in pending {
+        say!(text, "  {}", rule.id);
+    }
+}
+
+fn leftovers(text: &mut String, report: &Report) {
+    if !report.not_deleted.is_empty() {
+        say!(text, "\nleft behind at the target");
+        for left in &report.not_deleted {
+            say!(text, "  {} {}: {}", left.method, printable(&left.value), printable(&left.reason));
+        }
+    }
+    for defect in &report.defects {
+        say!(text, "\ndefect of hookproof, please report it: {}", printable(defect));
+    }
+}
+
+fn scope(text: &mut String, report: &Report) {
+    let scope = &report.scope;
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(scope.only.iter().map(|glob| format!("--only {glob}")));
+    parts.extend(scope.skip.iter().map(|glob| format!("--skip {glob}")));
+    parts.extend(scope.api.map(|api| format!("--api {}", api.name())));
+    if !parts.is_empty() {
+        say!(
+            text,
+            "\nnarrowed by {}: says nothing about the {} rules left out",
+            parts.join(" "),
+            report.summary.excluded
+        );
+    }
+}
+
+fn closing(text: &mut String, report: &Report, paint: Paint) {
+    let summary = &report.summary;
+    let counts = [
+        (summary.pass, "passed"),
+        (summary.fail, "failed"),
+        (summary.warn, "warned"),
+        (summary.inconclusive, "inconclusive"),
+        (summary.not_run, "not run"),
+        (summary.not_applicable, "not applicable"),
+        (summary.excluded, "left out"),
+    ];
+    let said: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let rules = report.rules.len() - summary.excluded;
+    let requests: usize = report.checks.iter().map(|check| check.evidence.exchanges.len()).sum();
+    say!(
+        text,
+        "\n{} rules: {} ({} checks, {requests} requests, {} ms, seed {})",
+        rules,
+        said.join(", "),
+        report.checks.len(),
+        report.duration_ms,
+        report.seed
+    );
+    say!(text, "target {}: {}", report.target.name, paint.verdict(report.verdict));
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn status(self, status: Status) -> String {
+        let (word, color) = match status {
+            Status::Pass => ("pass        ", 32),
+            Status::Fail => ("FAIL        ", 31),
+            Status::Warn => ("warn        ", 33),
+            Status::Inconclusive => ("inconclusive", 35),
+            Status::NotRun => ("not run     ", 35),
+            Status::NotApplicable => ("n/a         ", 36),
+            Status::Excluded => ("left out    ", 90),
+        };
+        self.paint(word, color)
+    }
+
+    fn verdict(self, verdict: Verdict) -> String {
+        let color = match verdict {
+            Verdict::Conforms => 32,
+            Verdict::DoesNotConform => 31,
+            Verdict::Incomplete | Verdict::Partial | Verdict::Interrupted => 33,
+        };
+        self.paint(verdict.words(), color)
+    }
+
+    fn paint(self, word: &str, color: u8) -> String {
+        if self.0 { format!("\u{1b}[{color}m{word}\u{1b}[0m") } else { word.to_owned() }
+    }
+}

@@ -1,0 +1,322 @@
+//! Runs checks: schedules them, lets the target's time pass, repeats what was inconclusive, deletes what was made.
+//! It tells what happens as events and prints nothing.
+
+pub mod open;
+pub mod select;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::Api;
+use crate::checks::Check;
+use crate::evidence::{ClockKind, Evidence};
+use crate::gather::time::Slot;
+use crate::gather::{Gather, Gathered, Leftover, Stop, World};
+use crate::secret::SecretBook;
+use crate::target::protocol::Method;
+use crate::verdict::{Finding, Status};
+use select::Selection;
+
+/// How often a check is run before an inconclusive finding stands. Each attempt uses fixtures of its own.
+const ATTEMPTS_MAX: usize = 3;
+
+/// Real time one attempt may take, not counting waits on a system clock.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// A signal that ends a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(pub i32);
+
+/// Tells when the run is to end early.
+pub type Interrupt = watch::Receiver<Option<Signal>>;
+
+/// What happens during a run.
+pub enum Event<'a> {
+    /// The checks are about to begin.
+    Started {
+        /// How many will run.
+        checks: usize,
+    },
+    /// A check began.
+    CheckStarted(&'static Check),
+    /// A check ended.
+    CheckEnded(&'a CheckResult),
+}
+
+/// What became of one check.
+pub struct CheckResult {
+    /// The check.
+    pub check: &'static Check,
+    /// At least one finding for each of its rules.
+    pub findings: Vec<Finding>,
+    /// What it saw, cleaned of secrets.
+    pub evidence: Evidence,
+    /// Real time taken, all attempts and waits included.
+    pub duration: Duration,
+    /// Secrets it was given.
+    pub book: SecretBook,
+    /// What could not be deleted, with the reason.
+    pub not_deleted: Vec<(Leftover, String)>,
+    /// A defect of this program, if one showed.
+    pub defect: Option<String>,
+}
+
+/// What became of a run.
+pub struct Run {
+    /// Results in the order of the selection.
+    pub results: Vec<CheckResult>,
+    /// The signal that ended it, if one did.
+    pub interrupted: Option<Signal>,
+}
+
+/// Settings that no fixture or client needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Real time that one check may wait for moments on a system clock.
+    pub patience: Duration,
+}
+
+/// Runs the selected checks: first all that can share the target, then one by one those that need it alone.
+pub async fn run(
+    world: &Arc<World>,
+    selection: &Selection,
+    pace: Pace,
+    interrupt: &Interrupt,
+    mut tell: impl FnMut(Event<'_>),
+) -> Run {
+    tell(Event::Started { checks: selection.checks.len() });
+    let (alone, shared): (Vec<&Check>, Vec<&Check>) =
+        selection.checks.iter().copied().partition(|check| check.needs.exclusive);
+    let mut results = Vec::new();
+    run_side_by_side(world, &shared, pace, interrupt, &mut tell, &mut results).await;
+    for check in alone {
+        run_side_by_side(world, &[check], pace, interrupt, &mut tell, &mut results).await;
+    }
+    let position = |result: &CheckResult| selection.checks.iter().position(|check| check.id == result.check.id);
+    results.sort_by_key(position);
+    Run { results, interrupted: *interrupt.borrow() }
+}
+
+async fn run_side_by_side(
+    world: &Arc<World>,
+    checks: &[&'static Check],
+    pace: Pace,
+    interrupt: &Interrupt,
+    tell: &mut impl FnMut(Event<'_>),
+    results: &mut Vec<CheckResult>,
+) {
+    let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+    world.timekeeper.announce(checks.len());
+    let mut tasks = JoinSet::new();
+    for &check in checks {
+        tasks.spawn(run_check(Arc::clone(world), check, pace, interrupt.clone(), started.clone()));
+    }
+    drop(started);
+    loop {
+        tokio::select! {
+            biased;
+            Some(check) = starts.recv() => tell(Event::CheckStarted(check)),
+            ended = tasks.join_next() => match ended {
+                Some(result) => {
+                    let result = result.expect("a check's panics are caught where they happen");
+                    tell(Event::CheckEnded(&result));
+                    results.push(result);
+                }
+                None => break,
+            },
+        }
+    }
+}
+
+/// What one attempt came to.
+enum Outcome {
+    Gathered,
+    Stopped(Stop),
+    Defect(String),
+}
+
+async fn run_check(
+    world: Arc<World>,
+    check: &'static Check,
+    pace: Pace,
+    interrupt: Interrupt,
+    started: tokio::sync::mpsc::UnboundedSender<&'static Check>,
+) -> CheckResult {
+    let mut slot = world.timekeeper.begin().await;
+    let began = Instant::now();
+    // The receiver lives until every check has ended.
+    let _ = started.send(check);
+    let mut result = CheckResult {
+        check,
+        findings: Vec::new(),
+        evidence: Evidence::default(),
+        duration: Duration::ZERO,
+        book: SecretBook::default(),
+        not_deleted: Vec::new(),
+        defect: None,
+    };
+    if let Some(missing) = missing_prerequisite(&world, check, pace) {
+        result.findings = findings_for_all(check, Status::NotRun, &missing);
+        return result;
+    }
+    for attempt in 1..=ATTEMPTS_MAX {
+        let (outcome, gathered) = attempt_once(&world, check, slot, &interrupt).await;
+        result.not_deleted.extend(delete(&world, gathered.leftovers).await);
+        result.book.merge(&gathered.book);
+        let mut book = gathered.book;
+        book.merge(&world.secrets);
+        let filter = book.filter();
+        result.evidence = gathered.evidence.cleaned(&filter);
+        result.findings = match outcome {
+            Outcome::Gathered => judge(check, &result.evidence, &mut result.defect),
+            Outcome::Stopped(Stop::NotRun(why)) => findings_for_all(check, Status::NotRun, &filter.text(&why)),
+            Outcome::Stopped(Stop::Inconclusive(why)) => {
+                findings_for_all(check, Status::Inconclusive, &filter.text(&why))
+            }
+            Outcome::Defect(what) => {
+                result.defect = Some(format!("{}: {what}", check.id));
+                findings_for_all(check, Status::NotRun, "hookproof itself failed")
+            }
+        };
+        slot = gathered.slot;
+        let inconclusive = result.findings.iter().any(|finding| finding.status == Status::Inconclusive);
+        let waits_really = check.needs.moments_ms > 0 && world.timekeeper.kind() == ClockKind::System;
+        if !inconclusive || waits_really || attempt == ATTEMPTS_MAX || interrupt.borrow().is_some() {
+            break;
+        }
+    }
+    result.duration = began.elapsed();
+    result
+}
+
+/// Why the check cannot run at all, if it cannot.
+fn missing_prerequisite(world: &World, check: &Check, pace: Pace) -> Option<String> {
+    let clock = world.timekeeper.kind();
+    let moves_clock = check.needs.moments_ms > 0 && clock == ClockKind::Manual;
+    let needed = check.needs.methods.iter().chain(moves_clock.then_some(&Method::ClockAdvance));
+    let missing: Vec<&str> =
+        needed.filter(|method| !world.methods.contains(method)).map(|method| method.name()).collect();
+    if !missing.is_empty() {
+        return Some(format!("the fixtures do not offer {}", missing.join(", ")));
+    }
+    let wait = Duration::from_millis(check.needs.moments_ms);
+    if clock == ClockKind::System && wait > pace.patience {
+        return Some(format!(
+            "it takes {} of real time, and --patience allows {}",
+            in_words(wait),
+            in_words(pace.patience)
+        ));
+    }
+    None
+}
+
+/// A duration as a person would say it, to the second.
+pub fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let said: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
+    if said.is_empty() { "0 s".to_owned() } else { said.join(" ") }
+}
+
+async fn attempt_once(
+    world: &Arc<World>,
+    check: &'static Check,
+    slot: Slot,
+    interrupt: &Interrupt,
+) -> (Outcome, Gathered) {
+    let mut gather = Gather::new(Arc::clone(world), slot, check.id);
+    let waits = match world.timekeeper.kind() {
+        ClockKind::System => Duration::from_millis(check.needs.moments_ms),
+        ClockKind::Manual => Duration::ZERO,
+    };
+    let limit = ATTEMPT_TIME_MAX + waits;
+    let mut interrupt = interrupt.clone();
+    let outcome = {
+        let gathering = AssertUnwindSafe((check.gather)(&mut gather)).catch_unwind();
+        tokio::select! {
+            biased;
+            () = signalled(&mut interrupt) => Outcome::Stopped(Stop::NotRun("interrupted".to_owned())),
+            done = tokio::time::timeout(limit, gathering) => match done {
+                Ok(Ok(Ok(()))) => Outcome::Gathered,
+                Ok(Ok(Err(stop))) => Outcome::Stopped(stop),
+                Ok(Err(panic)) => Outcome::Defect(panic_text(panic.as_ref())),
+                Err(_) => Outcome::Stopped(Stop::Inconclusive(format!("it did not end within {}", in_words(limit)))),
+            },
+        }
+    };
+    (outcome, gather.finish().await)
+}
+
+/// Ends when a signal came; never, if none can come any more.
+async fn signalled(interrupt: &mut Interrupt) {
+    if interrupt.wait_for(Option::is_some).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Judges, and sees to it that each rule of the check gets a finding and no other rule does.
+fn judge(check: &'static Check, evidence: &Evidence, defect: &mut Option<String>) -> Vec<Finding> {
+    let judged = std::panic::catch_unwind(AssertUnwindSafe(|| (check.judge)(evidence)));
+    let mut findings = match judged {
+        Ok(findings) => findings,
+        Err(panic) => {
+            *defect = Some(format!("{}: {}", check.id, panic_text(panic.as_ref())));
+            return findings_for_all(check, Status::NotRun, "hookproof itself failed");
+        }
+    };
+    if let Some(stray) = findings.iter().find(|finding| !check.rules.contains(&finding.rule.as_str())) {
+        *defect = Some(format!("{}: it judges `{}`, which it does not name", check.id, stray.rule));
+    }
+    for rule in check.rules {
+        if !findings.iter().any(|finding| finding.rule == *rule) {
+            *defect = Some(format!("{}: it says nothing about `{rule}`", check.id));
+            findings.push(said(rule, Status::NotRun, "hookproof itself failed"));
+        }
+    }
+    findings
+}
+
+fn findings_for_all(check: &Check, status: Status, why: &str) -> Vec<Finding> {
+    check.rules.iter().map(|rule| said(rule, status, why)).collect()
+}
+
+fn said(rule: &str, status: Status, why: &str) -> Finding {
+    Finding { rule: rule.to_owned(), status, expected: Vec::new(), actual: why.to_owned(), exchange: None }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "a panic".to_owned())
+}
+
+/// Deletes what a check made; returns what could not be deleted.
+async fn delete(world: &World, leftovers: Vec<Leftover>) -> Vec<(Leftover, String)> {
+    let deleted = leftovers.into_iter().map(|leftover| async {
+        let call = world.fixtures.call(leftover.method, leftover.params()).await;
+        call.err().map(|error| (leftover, error.to_string()))
+    });
+    futures::future::join_all(deleted).await.into_iter().flatten().collect()
+}
+
+/// The APIs a world can be asked about.
+pub fn apis(world: &World) -> Vec<Api> {
+    world.clients.keys().copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_in_their_largest_units() {
+        assert_eq!(in_words(Duration::ZERO), "0 s");
+        assert_eq!(in_words(Duration::from_secs(3602)), "1 h 2 s");
+        assert_eq!(in_words(Duration::from_secs(62 * 86_400)), "62 d");
+    }
+}

@@ -1,0 +1,247 @@
+//! Secrets: a type that cannot be printed, and the book that finds their values again in anything a target says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+/// The shortest value that is searched for in outputs; shorter ones would match ordinary text.
+pub const SECRET_LENGTH_MIN: usize = 8;
+
+/// The shortest beginning of a secret that is removed where a stored body was cut in the middle of it.
+const CUT_PREFIX_MIN: usize = 6;
+
+/// A value that must appear in no output. It has no `Display`, and its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+
+    /// The value, for sending it to the target and for signing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("<secret>")
+    }
+}
+
+/// Secrets and the stable names that stand for them in every output, such as `<token:d1.2>`.
+#[derive(Clone, Default)]
+pub struct SecretBook {
+    /// Spelling (the value in some encoding) → what is written in its place. Ordered, so that cleaning is deterministic.
+    spellings: BTreeMap<String, String>,
+}
+
+impl SecretBook {
+    /// Adds a secret under a name without brackets, such as `token:d1.2`. Values below [`SECRET_LENGTH_MIN`] are not searched for.
+    pub fn add(&mut self, secret: &Secret, name: &str) {
+        let value = secret.expose();
+        if value.len() < SECRET_LENGTH_MIN {
+            return;
+        }
+        for (encoding, spelling) in spellings_of(value) {
+            let place = match encoding {
+                "" => format!("<{name}>"),
+                other => format!("<{name} as {other}>"),
+            };
+            self.spellings.entry(spelling).or_insert(place);
+        }
+    }
+
+    /// Takes over the secrets of another book, each name followed by `@owner`; names already known stay as they are.
+    pub fn add_all(&mut self, other: &SecretBook, owner: &str) {
+        for (spelling, place) in &other.spellings {
+            let inner = place.trim_start_matches('<').trim_end_matches('>');
+            let named = match inner.split_once(' ') {
+                Some((name, encoding)) => format!("<{name}@{owner} {encoding}>"),
+                None => format!("<{inner}@{owner}>"),
+            };
+            self.spellings.entry(spelling.clone()).or_insert(named);
+        }
+    }
+
+    /// Takes over the secrets of another book under their own names.
+    pub fn merge(&mut self, other: &SecretBook) {
+        for (spelling, place) in &other.spellings {
+            self.spellings.entry(spelling.clone()).or_insert_with(|| place.clone());
+        }
+    }
+
+    /// True if there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.spellings.is_empty()
+    }
+
+    /// Prepares a filter over all secrets known now.
+    pub fn filter(&self) -> SecretFilter {
+        let spellings: Vec<&String> = self.spellings.keys().collect();
+        SecretFilter {
+            automaton: aho_corasick::AhoCorasick::builder()
+                .match_kind(aho_corasick::MatchKind::LeftmostLongest)
+                .build(&spellings)
+                .expect("a few thousand short patterns are within the automaton's limits"),
+            spellings: spellings.into_iter().cloned().collect(),
+            places: self.spellings.values().cloned().collect(),
+        }
+    }
+}
+
+/// Replaces every secret of a book in texts and JSON values.
+pub struct SecretFilter {
+    automaton: aho_corasick::AhoCorasick,
+    spellings: Vec<String>,
+    places: Vec<String>,
+}
+
+impl SecretFilter {
+    /// The text with each secret replaced by its name.
+    pub fn text(&self, text: &str) -> String {
+        if self.places.is_empty() {
+            return text.to_owned();
+        }
+        self.automaton.replace_all(text, &self.places)
+    }
+
+    /// The beginning of a longer text: secrets replaced, and one that was cut at the end removed.
+    pub fn beginning(&self, text: &str) -> String {
+        let cleaned = self.text(text);
+        let longest_cut = self
+            .spellings
+            .iter()
+            .flat_map(|spelling| (CUT_PREFIX_MIN..spelling.len()).filter_map(|length| spelling.get(..length)))
+            .filter(|prefix| cleaned.ends_with(prefix))
+            .map(str::len)
+            .max()
+            .unwrap_or(0);
+        cleaned[..cleaned.len() - longest_cut].to_owned()
+    }
+
+    /// A JSON value with each string, keys included, filtered.
+    pub fn value(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(text)),
+            Value::Array(items) => Value::Array(items.iter().map(|item| self.value(item)).collect()),
+            Value::Object(entries) => {
+                Value::Object(entries.iter().map(|(key, item)| (self.text(key), self.value(item))).collect())
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+/// Every spelling of a value that is searched for, with the encoding's name (empty for the plain value).
+fn spellings_of(value: &str) -> Vec<(&'static str, String)> {
+    let bytes = value.as_bytes();
+    let mut spellings = vec![
+        ("", value.to_owned()),
+        ("hex", hex::encode(bytes)),
+        ("hex", hex::encode_upper(bytes)),
+        ("percent", percent(bytes, |byte| !byte.is_ascii_alphanumeric())),
+        ("percent", percent(bytes, |byte| !(byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)))),
+        ("percent", percent(bytes, |_| true)),
+        ("percent", percent(bytes, |_| true).to_lowercase()),
+        ("escapes", bytes.iter().map(|byte| format!("\\u{byte:04x}")).collect()),
+        ("escapes", bytes.iter().map(|byte| format!("\\u{byte:04X}")).collect()),
+        ("escapes", json_escaped(value)),
+    ];
+    for shift in 0..3 {
+        spellings.push(("base64", base64_core(bytes, shift, |padded| STANDARD_NO_PAD.encode(padded))));
+        spellings.push(("base64", base64_core(bytes, shift, |padded| URL_SAFE_NO_PAD.encode(padded))));
+    }
+    spellings.retain(|(_, spelling)| spelling.len() >= SECRET_LENGTH_MIN);
+    spellings
+}
+
+fn percent(bytes: &[u8], escaped: impl Fn(u8) -> bool) -> String {
+    bytes
+        .iter()
+        .map(|&byte| if escaped(byte) { format!("%{byte:02X}") } else { char::from(byte).to_string() })
+        .collect()
+}
+
+fn json_escaped(value: &str) -> String {
+    let quoted = Value::String(value.to_owned()).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// The part of a value's base64 that does not depend on what stands around it, `shift` bytes (0 to 2) after a boundary.
+fn base64_core(bytes: &[u8], shift: usize, encode: impl Fn(&[u8]) -> String) -> String {
+    let mut padded = vec![0; shift];
+    padded.extend_from_slice(bytes);
+    let encoded = encode(&padded);
+    // `shift` bytes fill the first ceil(8 * shift / 6) characters at least in part; the last character is in part the next byte's.
+    let skipped = (8 * shift).div_ceil(6);
+    let whole = padded.len() * 8 / 6;
+    encoded[skipped..whole].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUE: &str = "rk_wh_s3cret/With+odd\"chars";
+
+    fn filter() -> SecretFilter {
+        let mut book = SecretBook::default();
+        book.add(&Secret::new(VALUE), "token:d1.1");
+        book.filter()
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_secret() {
+        assert_eq!(format!("{:?}", Secret::new(VALUE)), "<secret>");
+    }
+
+    #[test]
+    fn every_encoding_of_a_secret_is_replaced() {
+        let all_percent: String = VALUE.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let spelled = [
+            VALUE.to_owned(),
+            hex::encode(VALUE),
+            hex::encode_upper(VALUE),
+            all_percent,
+            Value::String(VALUE.to_owned()).to_string(),
+            url::form_urlencoded::byte_serialize(VALUE.as_bytes()).collect(),
+            base64::engine::general_purpose::STANDARD.encode(format!("Basic:{VALUE}:x")),
+            base64::engine::general_purpose::STANDARD.encode(format!("u:{VALUE}")),
+            base64::engine::general_purpose::URL_SAFE.encode(format!("user:{VALUE}!!")),
+        ];
+        for spelling in spelled {
+            let cleaned = filter().text(&format!("before {spelling} after"));
+            assert!(cleaned.contains("<token:d1.1"), "not found in {spelling}: {cleaned}");
+            assert!(!cleaned.contains("s3cret"), "{cleaned}");
+        }
+    }
+
+    #[test]
+    fn a_secret_cut_in_two_leaves_no_beginning() {
+        let cleaned = filter().beginning(&format!("{{\"echo\":\"{}", &VALUE[..14]));
+        assert_eq!(cleaned, "{\"echo\":\"");
+    }
+
+    #[test]
+    fn keys_of_objects_are_cleaned_too() {
+        let cleaned = filter().value(&serde_json::json!({ VALUE: [VALUE] }));
+        assert_eq!(cleaned, serde_json::json!({ "<token:d1.1>": ["<token:d1.1>"] }));
+    }
+
+    #[test]
+    fn secrets_of_another_check_carry_its_name() {
+        let mut other = SecretBook::default();
+        other.add(&Secret::new(VALUE), "token:d1.1");
+        let mut book = SecretBook::default();
+        book.add_all(&other, "rate/ten");
+        assert_eq!(book.filter().text(VALUE), "<token:d1.1@rate/ten>");
+        assert_eq!(book.filter().text(&hex::encode(VALUE)), "<token:d1.1@rate/ten as hex>");
+    }
+}

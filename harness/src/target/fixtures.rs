@@ -1,0 +1,244 @@
+//! Fixture calls over either transport: JSON-RPC 2.0 by HTTP, or line by line to an adapter's stdin and stdout.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::command::CommandTransport;
+use super::protocol::Method;
+use crate::secret::Secret;
+
+/// Time allowed for one fixture call.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// JSON-RPC's code for a method that is not offered.
+const METHOD_NOT_FOUND: i64 = -32601;
+/// JSON-RPC's code for bad parameters.
+const INVALID_PARAMS: i64 = -32602;
+/// The protocol's code for a refusal with `data.reason`.
+const REFUSED: i64 = -32000;
+
+/// Why a fixture call gave no result. None of these is the implementation's failure.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum FixtureError {
+    /// The adapter does not offer the method.
+    #[error("the fixtures do not offer `{0}`")]
+    Missing(&'static str),
+    /// The adapter refused, with the protocol's reason.
+    #[error("`{method}` was refused: {reason}")]
+    Refused {
+        /// Method called.
+        method: &'static str,
+        /// `data.reason`.
+        reason: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("`{method}`: expected {expected}, found {found}")]
+    Broken {
+        /// Method called.
+        method: &'static str,
+        /// What the protocol says.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// No answer came.
+    #[error("`{method}` was not answered: {reason}")]
+    Unreachable {
+        /// Method called.
+        method: &'static str,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// How calls travel.
+pub enum Transport {
+    /// `POST` with a bearer token.
+    Http {
+        /// Client without redirects, proxy and retries.
+        client: reqwest::Client,
+        /// Where to post.
+        url: String,
+        /// Control token.
+        token: Secret,
+    },
+    /// A child process.
+    Command(Box<CommandTransport>),
+}
+
+/// The fixtures of a target.
+pub struct Fixtures {
+    transport: Transport,
+    next_id: AtomicU64,
+}
+
+impl Fixtures {
+    /// Fixtures over HTTP.
+    ///
+    /// # Errors
+    /// If the HTTP client cannot be set up.
+    pub fn http(url: &str, token: Secret) -> Result<Fixtures, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .http1_only()
+            .tcp_nodelay(true)
+            .timeout(CALL_TIME_MAX)
+            .build()?;
+        Ok(Fixtures::over(Transport::Http { client, url: url.to_owned(), token }))
+    }
+
+    /// Fixtures over a given transport.
+    pub fn over(transport: Transport) -> Fixtures {
+        Fixtures { transport, next_id: AtomicU64::new(1) }
+    }
+
+    /// Makes one call and returns its result.
+    ///
+    /// # Errors
+    /// [`FixtureError`], always the adapter's or the connection's fault.
+    pub async fn call(&self, method: Method, params: Value) -> Result<Value, FixtureError> {
+        self.call_named(method.name(), params).await
+    }
+
+    /// As [`Fixtures::call`], with a method that the protocol may not know.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub async fn call_named(&self, method: &'static str, params: Value) -> Result<Value, FixtureError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let unreachable = |reason: String| FixtureError::Unreachable { method, reason };
+        let answer = match &self.transport {
+            Transport::Http { client, url, token } => post(client, url, token, &message, method).await?,
+            Transport::Command(command) => command.call(id, &message).await.map_err(unreachable)?,
+        };
+        read_answer(method, id, &answer)
+    }
+
+    /// Ends an adapter that was started for this target: closes its stdin and waits for it.
+    pub async fn close(&self) {
+        if let Transport::Command(command) = &self.transport {
+            command.close().await;
+        }
+    }
+}
+
+async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    token: &Secret,
+    message: &Value,
+    method: &'static str,
+) -> Result<Value, FixtureError> {
+    let sent = client
+        .post(url)
+        .header("authorization", format!("Bearer {}", token.expose()))
+        .header("content-type", "application/json")
+        .body(message.to_string())
+        .send()
+        .await;
+    let unreachable = |error: reqwest::Error| FixtureError::Unreachable { method, reason: innermost(&error) };
+    let response = sent.map_err(unreachable)?;
+    let status = response.status().as_u16();
+    let text = response.text().await.map_err(unreachable)?;
+    let broken = |expected: &str, found: String| FixtureError::Broken { method, expected: expected.to_owned(), found };
+    if status != 200 {
+        return Err(broken("HTTP status 200", status.to_string()));
+    }
+    serde_json::from_str(&text)
+        .map_err(|_| broken("a JSON-RPC response", format!("{} bytes that are not JSON", text.len())))
+}
+
+/// Reads a JSON-RPC response. Pure; the adapter check and both transports share it.
+pub fn read_answer(method: &'static str, id: u64, answer: &Value) -> Result<Value, FixtureError> {
+    let broken =
+        |expected: &str| FixtureError::Broken { method, expected: expected.to_owned(), found: outline(answer) };
+    if answer.get("jsonrpc") != Some(&json!("2.0")) {
+        return Err(broken("`jsonrpc` to be \"2.0\""));
+    }
+    if answer.get("id") != Some(&json!(id)) {
+        return Err(broken(&format!("`id` to be {id}")));
+    }
+    match (answer.get("result"), answer.get("error")) {
+        (Some(result), None) => Ok(result.clone()),
+        (None, Some(error)) => {
+            Err(read_error(method, error).unwrap_or_else(|| broken("an error with a numeric `code`")))
+        }
+        _ => Err(broken("either `result` or `error`")),
+    }
+}
+
+fn read_error(method: &'static str, error: &Value) -> Option<FixtureError> {
+    let code = error.get("code")?.as_i64()?;
+    let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    let reason = error.pointer("/data/reason").and_then(Value::as_str);
+    Some(match (code, reason) {
+        (METHOD_NOT_FOUND, _) => FixtureError::Missing(method),
+        (REFUSED, Some(reason)) => FixtureError::Refused { method, reason: reason.to_owned() },
+        (INVALID_PARAMS, _) => FixtureError::Broken {
+            method,
+            expected: "its parameters to be accepted".to_owned(),
+            found: format!("-32602 {}", shortened(message)),
+        },
+        _ => FixtureError::Broken {
+            method,
+            expected: "a result or a documented error".to_owned(),
+            found: format!("{code} {}", shortened(message)),
+        },
+    })
+}
+
+/// Reads a result into the type the protocol says.
+///
+/// # Errors
+/// [`FixtureError::Broken`] naming the field that is missing or of another type.
+pub fn read_result<T: serde::de::DeserializeOwned>(method: Method, result: &Value) -> Result<T, FixtureError> {
+    serde_json::from_value(result.clone()).map_err(|error| FixtureError::Broken {
+        method: method.name(),
+        expected: "the result that the protocol describes".to_owned(),
+        found: format!("{} ({})", outline(result), without_quotations(&error.to_string())),
+    })
+}
+
+/// The structure of a value without its texts: an adapter's answer may hold secrets that nobody has named yet.
+fn outline(value: &Value) -> String {
+    fn blanked(value: &Value) -> Value {
+        match value {
+            Value::String(_) => Value::String("…".to_owned()),
+            Value::Array(items) => Value::Array(items.iter().map(blanked).collect()),
+            Value::Object(entries) => entries.iter().map(|(key, item)| (key.clone(), blanked(item))).collect(),
+            other => other.clone(),
+        }
+    }
+    shortened(&blanked(value).to_string())
+}
+
+/// An error text of serde without the values it quotes between double quotes.
+fn without_quotations(text: &str) -> String {
+    text.split('"').enumerate().map(|(position, part)| if position % 2 == 0 { part } else { "…" }).collect()
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", CALL_TIME_MAX.as_secs());
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// At most the first 200 characters of a text.
+pub fn shortened(text: &str) -> String {
+    const SHOWN_MAX: usize = 200;
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,7 @@
+//! The outside world of a check: the only module that speaks HTTP or starts an adapter.
+
+pub mod command;
+pub mod fixtures;
+pub mod http;
+pub mod protocol;
+pub mod receiver;

@@ -1,0 +1,36 @@
+//! Tests of the whole: the suite on the built-in reference, the program as a user runs it, and the shape of the code.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cli;
+mod deviations;
+mod proof;
+mod tidy;
+
+use std::time::Duration;
+
+use hookproof::runner::open::{self, RunSettings};
+use hookproof::runner::select::{Narrowing, Selection, select};
+use hookproof::runner::{self, Interrupt, Pace, Run};
+use reference_server::Parts;
+
+/// Settings that every test shares; `seed` as given.
+fn settings(seed: u64) -> RunSettings {
+    RunSettings { jobs: 16, seed, settle: Duration::from_millis(500), rate: None, owned: false, verbose: false }
+}
+
+/// An interrupt that never comes.
+fn uninterrupted() -> Interrupt {
+    tokio::sync::watch::channel(None).1
+}
+
+/// Runs the suite, narrowed by globs over rule ids, on a server made of these parts.
+async fn judge(parts: Parts, only: &[&str], seed: u64) -> (Selection, Run) {
+    let target = open::builtin(parts, settings(seed)).await.unwrap();
+    let narrowing = Narrowing { only: only.iter().map(|glob| (*glob).to_owned()).collect(), ..Narrowing::default() };
+    let selection = select(&narrowing, &runner::apis(&target.world)).unwrap();
+    let pace = Pace { patience: Duration::ZERO };
+    let run = runner::run(&target.world, &selection, pace, &uninterrupted(), |_| {}).await;
+    target.close().await;
+    (selection, run)
+}
