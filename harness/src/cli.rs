@@ -30,6 +30,8 @@ pub enum Command {
     Rules(RulesArgs),
     /// Write a commented target file
     Init(InitArgs),
+    /// Judge the evidence in a JSON report again, offline
+    Verify(VerifyArgs),
     /// Look after the adapter between hookproof and an implementation
     #[command(subcommand)]
     Adapter(AdapterCommand),
@@ -62,9 +64,12 @@ pub struct CheckArgs {
     /// Judge the target that this file describes, or `builtin`, the reference server [default: hookproof.toml if it is there, else builtin]
     #[arg(long, value_name = "FILE|builtin")]
     pub target: Option<PathBuf>,
-    /// Write a report in a format to a file, such as `json=report.json`; repeatable
+    /// Write a report (json, junit or markdown) to a file, such as `json=report.json`; repeatable
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report_output)]
     pub report: Vec<ReportOutput>,
+    /// Write what happens, as JSON Lines, to a file while it happens
+    #[arg(long, value_name = "PATH")]
+    pub events: Option<PathBuf>,
     /// Judge only rules whose id matches this glob; repeatable
     #[arg(long, value_name = "GLOB")]
     pub only: Vec<String>,
@@ -136,6 +141,13 @@ pub struct RulesArgs {
     pub format: RulesFormat,
 }
 
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Judge this report, written with --report json=PATH
+    pub report: PathBuf,
+}
+
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
@@ -158,6 +170,10 @@ pub struct ReportOutput {
 pub enum ReportFormat {
     /// `hookproof.report/1`.
     Json,
+    /// JUnit XML.
+    Junit,
+    /// Markdown.
+    Markdown,
 }
 
 /// The APIs as typed.
@@ -213,7 +229,9 @@ fn report_output(text: &str) -> Result<ReportOutput, String> {
     };
     let format = match format {
         "json" => ReportFormat::Json,
-        other => return Err(format!("expected the format `json`, found `{other}`")),
+        "junit" => ReportFormat::Junit,
+        "markdown" => ReportFormat::Markdown,
+        other => return Err(format!("expected the format json, junit or markdown, found `{other}`")),
     };
     if path.is_empty() {
         return Err("expected a path after `=`, found nothing".to_owned());

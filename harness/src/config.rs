@@ -8,6 +8,8 @@ use thiserror::Error;
 use url::Url;
 
 use crate::api::Api;
+use crate::known::{self, EntryProblem, KnownFailure};
+use crate::runner::select::Exclusion;
 use crate::secret::{SECRET_LENGTH_MIN, Secret};
 
 /// The name of the target file that is used without being named, if it is there.
@@ -49,6 +51,14 @@ pub enum ConfigError {
         /// What is there; never a secret.
         found: String,
     },
+    /// An entry of the known failures cannot be used.
+    #[error("{path}: [[known_failures]] {problem}")]
+    KnownFailure {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: EntryProblem,
+    },
     /// The target is somewhere else.
     #[error(
         "{path}: `{key}`: expected a loopback address, found {host}; requests cost the target's limits and quota, so give --i-own-this-target if it is yours"
@@ -74,6 +84,10 @@ pub struct TargetConfig {
     pub apis: BTreeMap<Api, ApiConfig>,
     /// How fixtures are asked for.
     pub fixtures: FixturesConfig,
+    /// Failures that are known and accepted for now.
+    pub known_failures: Vec<KnownFailure>,
+    /// Rules that are not to be judged.
+    pub exclusions: Vec<Exclusion>,
 }
 
 /// One API's section.
@@ -111,6 +125,10 @@ struct RawTarget {
     rndrkit: Option<RawApi>,
     craftkit: Option<RawApi>,
     fixtures: RawFixtures,
+    #[serde(default)]
+    known_failures: Vec<KnownFailure>,
+    #[serde(default)]
+    exclude: Vec<Exclusion>,
 }
 
 #[derive(Deserialize)]
@@ -220,12 +238,19 @@ impl Resolver<'_> {
                 apis.insert(api, self.api(api, section)?);
             }
         }
+        known::validate(&raw.known_failures)
+            .map_err(|problem| ConfigError::KnownFailure { path: self.path.to_owned(), problem })?;
+        if let Some(entry) = raw.exclude.iter().find(|entry| entry.reason.trim().is_empty()) {
+            return Err(self.value(&format!("exclude.{}.reason", entry.rule), "why it is not judged", "nothing"));
+        }
         let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Ok(TargetConfig {
             path: self.path.to_owned(),
             name: raw.name.or(stem).unwrap_or_else(|| "target".to_owned()),
             apis,
             fixtures: self.fixtures(raw.fixtures)?,
+            known_failures: raw.known_failures,
+            exclusions: raw.exclude,
         })
     }
 

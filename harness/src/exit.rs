@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::report::Report;
-use crate::verdict::{Status, Verdict};
+use crate::verdict::Status;
 
 /// How the program ends. A signal's code wins over all, then 70, 1, 3, 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +55,15 @@ pub fn of_report(report: &Report, allow_incomplete: bool) -> Exit {
     if !report.defects.is_empty() {
         return Exit::Defect;
     }
-    let judged = |status: Status| matches!(status, Status::Pass | Status::Warn | Status::Fail | Status::NotApplicable);
-    let any_judged = report.rules.iter().any(|rule| judged(rule.status));
-    match report.verdict {
-        Verdict::DoesNotConform => Exit::Fails,
-        Verdict::Interrupted => Exit::Defect,
-        _ if !any_judged && report.rules.iter().any(|rule| rule.status == Status::NotRun) => Exit::Unprepared,
-        _ if !any_judged => Exit::Incomplete,
-        Verdict::Incomplete if allow_incomplete => Exit::Holds,
-        Verdict::Incomplete => Exit::Incomplete,
-        Verdict::Conforms | Verdict::Partial => Exit::Holds,
+    let open = report.rules.iter().any(|rule| report.is_open(rule));
+    if report.fails() {
+        Exit::Fails
+    } else if !report.judged_anything() {
+        // Whatever the user allows, a run that judged nothing proves nothing.
+        if report.rules.iter().any(|rule| rule.status == Status::NotRun) { Exit::Unprepared } else { Exit::Incomplete }
+    } else if open && !allow_incomplete {
+        Exit::Incomplete
+    } else {
+        Exit::Holds
     }
 }

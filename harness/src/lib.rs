@@ -13,6 +13,7 @@ pub mod config;
 pub mod evidence;
 pub mod exit;
 pub mod gather;
+pub mod known;
 pub mod report;
 pub mod runner;
 pub mod secret;

@@ -18,19 +18,22 @@ pub enum Status {
     NotRun,
     /// It ran, and what was seen fits both a conforming and a broken implementation.
     Inconclusive,
+    /// Broken, and listed as a known failure.
+    Known,
     /// A must rule is broken.
     Fail,
 }
 
 impl Status {
     /// Every status, best first.
-    pub const ALL: [Status; 7] = [
+    pub const ALL: [Status; 8] = [
         Status::Excluded,
         Status::NotApplicable,
         Status::Pass,
         Status::Warn,
         Status::NotRun,
         Status::Inconclusive,
+        Status::Known,
         Status::Fail,
     ];
 
@@ -43,6 +46,7 @@ impl Status {
             Status::Warn => "warn",
             Status::NotRun => "not_run",
             Status::Inconclusive => "inconclusive",
+            Status::Known => "known",
             Status::Fail => "fail",
         }
     }
@@ -50,7 +54,7 @@ impl Status {
     /// True if the rule was seen broken.
     pub fn is_red(self) -> bool {
         match self {
-            Status::Fail | Status::Warn => true,
+            Status::Fail | Status::Warn | Status::Known => true,
             Status::Excluded | Status::NotApplicable | Status::Pass | Status::NotRun | Status::Inconclusive => false,
         }
     }

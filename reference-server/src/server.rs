@@ -75,7 +75,11 @@ impl App {
             StoreError::Busy { .. } | StoreError::Closed => Fault::Busy,
             StoreError::Database { .. } => Fault::Internal,
         };
-        tracing::error!(%error, "the store failed a request");
+        match kind {
+            // Many requests at once are no defect, and a line for each would make it worse.
+            Fault::Busy => tracing::debug!(%error, "the store took no request"),
+            _ => tracing::error!(%error, "the store failed a request"),
+        }
         fault(request.uri.path(), &kind)
     }
 }

@@ -23,6 +23,7 @@ import json
 import pathlib
 import sys
 
+sys.dont_write_bytecode = True
 HARNESS = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HARNESS / "tests" / "contrarian"))
 from implementation import Implementation, Refused  # noqa: E402

@@ -264,7 +264,7 @@ impl<'a> RuleJudge<'_, 'a> {
         let holds = acceptable.iter().any(|outcome| (outcome.fits)(response));
         let left_to = acceptable.iter().find_map(|outcome| outcome.left_to(response)).filter(|_| !holds);
         if let Some(other) = left_to {
-            let why = format!("the form of the body is the concern of {other}: {found}");
+            let why = format!("this is for {other} to judge: {found}");
             return self.push(Status::Inconclusive, expected, why, Some(seen.at));
         }
         let at = Some(seen.at);

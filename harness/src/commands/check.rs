@@ -13,8 +13,10 @@ use crate::api::Api;
 use crate::cli::{CheckArgs, Color, ReportFormat, ReportOutput};
 use crate::config::{self, ConfigError, DEFAULT_FILE, TargetConfig};
 use crate::exit::{self, Exit};
+use crate::known::KnownFailure;
+use crate::report::assemble::{self, Frame};
 use crate::report::terminal::{self, Manner};
-use crate::report::{Frame, Report};
+use crate::report::{Report, events, github, junit, markdown};
 use crate::runner::open::{self, BUILTIN, OpenError, OpenTarget, RunSettings};
 use crate::runner::select::{Narrowing, SelectError, Selection, select};
 use crate::runner::{self, Event, Interrupt, Pace, Run};
@@ -67,11 +69,17 @@ pub async fn run(args: &CheckArgs, interrupt: Interrupt) -> Exit {
 }
 
 async fn try_run(args: &CheckArgs, mut interrupt: Interrupt) -> Result<Exit, CheckError> {
-    let narrowing = narrowing(args);
+    let choice = TargetChoice { target: args.target.clone(), owned: args.i_own_this_target, verbose: args.verbose };
+    let configured = choice.configured()?;
+    let (known, exclusions) = configured
+        .as_ref()
+        .map_or((Vec::new(), Vec::new()), |target| (target.known_failures.clone(), target.exclusions.clone()));
+    let narrowing =
+        Narrowing { only: args.only.clone(), skip: args.skip.clone(), api: args.api.map(Api::from), exclusions };
     // Filters and files first: a mistake in them shall cost no request.
     select(&narrowing, &Api::ALL)?;
-    let choice = TargetChoice { target: args.target.clone(), owned: args.i_own_this_target, verbose: args.verbose };
     let mut outputs = open_outputs(&args.report)?;
+    let mut live_view = args.events.as_ref().map(|path| create(path)).transpose()?;
     let settings = settings(args);
     let target = tokio::select! {
         biased;
@@ -79,50 +87,86 @@ async fn try_run(args: &CheckArgs, mut interrupt: Interrupt) -> Result<Exit, Che
             let number = signal.ok().and_then(|signal| *signal).map_or(0, |signal| signal.0);
             return Err(CheckError::Interrupted(number));
         }
-        target = open_target(&settings, &choice) => target?,
+        target = open_configured(configured, settings) => target?,
     };
     let selection = select(&narrowing, &runner::apis(&target.world))?;
     let implementation = format!("{} {}", target.implementation.name, target.implementation.version);
     if !args.quiet {
         print(&format!("{}\n", terminal::opening(&target.name, implementation.trim())));
     }
-    let started_at = jiff::Timestamp::now();
-    let began = Instant::now();
-    let run = run_with_progress(&target, &selection, args, &interrupt).await;
-    let frame = Frame {
-        target: &target,
-        seed: args.seed,
-        started_at,
-        duration: began.elapsed(),
-        narrowing: &narrowing,
-        strict: args.strict,
-    };
-    let report = Report::of(&frame, &selection, run);
+    let plan = Plan { args, narrowing: &narrowing, known: &known, interrupt: &interrupt };
+    let report = judge(&target, &selection, &plan, &mut live_view).await;
     target.close().await;
+    let exit = exit::of_report(&report, args.allow_incomplete);
     print(&terminal::render(&report, manner(args)));
     for (output, file) in args.report.iter().zip(&mut outputs) {
-        write_report(&report, output, file)?;
+        let text = render(&report, output.format, exit);
+        write(file, &output.path, &text)?;
     }
-    Ok(exit::of_report(&report, args.allow_incomplete))
+    tell_github(&report)?;
+    Ok(exit)
 }
 
-fn narrowing(args: &CheckArgs) -> Narrowing {
-    Narrowing { only: args.only.clone(), skip: args.skip.clone(), api: args.api.map(Api::from) }
+/// What one run is told besides its target.
+struct Plan<'a> {
+    args: &'a CheckArgs,
+    narrowing: &'a Narrowing,
+    known: &'a [KnownFailure],
+    interrupt: &'a Interrupt,
+}
+
+async fn judge(target: &OpenTarget, selection: &Selection, plan: &Plan<'_>, live_view: &mut Option<File>) -> Report {
+    let started_at = jiff::Timestamp::now();
+    let began = Instant::now();
+    let run = run_with_progress(target, selection, plan, live_view).await;
+    let frame = Frame {
+        target,
+        seed: plan.args.seed,
+        started_at,
+        duration: began.elapsed(),
+        narrowing: plan.narrowing,
+        strict: plan.args.strict,
+        known: plan.known,
+    };
+    let report = assemble::report(&frame, selection, run);
+    if let Some(file) = live_view {
+        // The report stands, whatever becomes of the live view.
+        let _ = events::write(file, &events::ended(&report));
+    }
+    report
+}
+
+/// In a GitHub job: failures as annotations, and the Markdown report as the job's summary.
+fn tell_github(report: &Report) -> Result<(), CheckError> {
+    if config::environment("GITHUB_ACTIONS").as_deref() != Some("true") {
+        return Ok(());
+    }
+    print(&github::annotations(report));
+    let Some(path) = config::environment("GITHUB_STEP_SUMMARY").map(PathBuf::from) else { return Ok(()) };
+    let file = File::options().append(true).create(true).open(&path);
+    let mut file = file.map_err(|reason| CheckError::Report { path: path.clone(), reason })?;
+    write(&mut file, &path, &markdown::render(report))
+}
+
+fn render(report: &Report, format: ReportFormat, exit: Exit) -> String {
+    match format {
+        ReportFormat::Json => report.to_json(),
+        ReportFormat::Junit => junit::render(report, exit),
+        ReportFormat::Markdown => markdown::render(report),
+    }
 }
 
 /// Opens report files before the run, so that a long run is not lost to a path that cannot be written.
 fn open_outputs(outputs: &[ReportOutput]) -> Result<Vec<File>, CheckError> {
-    let create = |output: &ReportOutput| {
-        File::create(&output.path).map_err(|reason| CheckError::Report { path: output.path.clone(), reason })
-    };
-    outputs.iter().map(create).collect()
+    outputs.iter().map(|output| create(&output.path)).collect()
 }
 
-fn write_report(report: &Report, output: &ReportOutput, file: &mut File) -> Result<(), CheckError> {
-    let text = match output.format {
-        ReportFormat::Json => report.to_json(),
-    };
-    file.write_all(text.as_bytes()).map_err(|reason| CheckError::Report { path: output.path.clone(), reason })
+fn create(path: &Path) -> Result<File, CheckError> {
+    File::create(path).map_err(|reason| CheckError::Report { path: path.to_owned(), reason })
+}
+
+fn write(file: &mut File, path: &Path, text: &str) -> Result<(), CheckError> {
+    file.write_all(text.as_bytes()).map_err(|reason| CheckError::Report { path: path.to_owned(), reason })
 }
 
 fn settings(args: &CheckArgs) -> RunSettings {
@@ -170,19 +214,34 @@ impl TargetChoice {
 /// # Errors
 /// [`CheckError`] for a target file or a target that cannot be used.
 pub async fn open_target(settings: &RunSettings, choice: &TargetChoice) -> Result<OpenTarget, CheckError> {
-    Ok(match choice.configured()? {
-        Some(target) => open::configured(target, *settings).await?,
-        None => open::builtin(reference_server::Parts::reference(), *settings).await?,
-    })
+    Ok(open_configured(choice.configured()?, *settings).await?)
 }
 
-async fn run_with_progress(target: &OpenTarget, selection: &Selection, args: &CheckArgs, interrupt: &Interrupt) -> Run {
-    let bar = progress_bar(args.quiet);
-    let pace = Pace { patience: args.patience };
-    let run = runner::run(&target.world, selection, pace, interrupt, |event| match event {
-        Event::Started { checks } => bar.set_length(checks as u64),
-        Event::CheckStarted(check) => bar.set_message(check.id),
-        Event::CheckEnded(_) => bar.inc(1),
+async fn open_configured(target: Option<TargetConfig>, settings: RunSettings) -> Result<OpenTarget, OpenError> {
+    match target {
+        Some(target) => open::configured(target, settings).await,
+        None => open::builtin(reference_server::Parts::reference(), settings).await,
+    }
+}
+
+async fn run_with_progress(
+    target: &OpenTarget,
+    selection: &Selection,
+    plan: &Plan<'_>,
+    live_view: &mut Option<File>,
+) -> Run {
+    let bar = progress_bar(plan.args.quiet);
+    let pace = Pace { patience: plan.args.patience };
+    let run = runner::run(&target.world, selection, pace, plan.interrupt, |event| {
+        if let Some(file) = live_view {
+            // A live view that cannot be written must not end the run.
+            let _ = events::write(file, &events::event(&event));
+        }
+        match event {
+            Event::Started { checks } => bar.set_length(checks as u64),
+            Event::CheckStarted(check) => bar.set_message(check.id),
+            Event::CheckEnded(_) => bar.inc(1),
+        }
     });
     let run = run.await;
     bar.finish_and_clear();

@@ -5,6 +5,7 @@ pub mod check;
 pub mod init;
 pub mod rules;
 pub mod serve;
+pub mod verify;
 
 use std::io::Write as _;
 

@@ -7,7 +7,8 @@ use crate::catalogue;
 use crate::evidence::{Evidence, Exchange};
 use crate::verdict::{Finding, Status, Verdict};
 
-use super::{CheckReport, Report, RuleReport};
+use super::{CheckReport, KnownReport, Report, RuleReport};
+use crate::known::KnownState;
 
 /// Exchanges shown of a timeline; a longer one is shortened in the middle.
 const TIMELINE_MAX: usize = 40;
@@ -40,11 +41,12 @@ pub fn render(report: &Report, manner: Manner) -> String {
     if manner.verbose {
         checks(&mut text, report);
     }
-    for status in [Status::Fail, Status::Warn, Status::Inconclusive] {
+    for status in [Status::Fail, Status::Warn, Status::Inconclusive, Status::Known] {
         for rule in report.rules.iter().filter(|rule| rule.status == status) {
             explain(&mut text, report, rule, paint);
         }
     }
+    known(&mut text, report);
     not_run(&mut text, report);
     pending(&mut text, report);
     leftovers(&mut text, report);
@@ -107,29 +109,40 @@ fn explain(text: &mut String, report: &Report, rule: &RuleReport, paint: Paint) 
     }
 }
 
-/// Every exchange of the check in order, with the target's time: what a rate limit's verdict rests on.
 fn timeline(text: &mut String, check: &CheckReport, finding: &Finding) {
+    let lines = timeline_lines(check, finding);
+    if !lines.is_empty() {
+        say!(text, "  timeline    after         step: request → answer");
+    }
+    for line in lines {
+        say!(text, "            {line}");
+    }
+}
+
+/// Every exchange of the check in order, with the target's time: what a rate limit's verdict rests on.
+pub fn timeline_lines(check: &CheckReport, finding: &Finding) -> Vec<String> {
     let exchanges = &check.evidence.exchanges;
-    let Some(first) = exchanges.first() else { return };
-    say!(text, "  timeline    after         step: request → answer");
+    let Some(first) = exchanges.first() else { return Vec::new() };
     let shown_at = finding.exchange.unwrap_or(exchanges.len() - 1);
+    let near = |at: usize| at.abs_diff(shown_at) <= TIMELINE_MAX / 2 || at < TIMELINE_MAX / 4;
+    let mut lines = Vec::new();
     let mut left_out = 0;
     for (at, exchange) in exchanges.iter().enumerate() {
-        let near = at.abs_diff(shown_at) <= TIMELINE_MAX / 2 || at < TIMELINE_MAX / 4;
-        if !near {
+        if !near(at) {
             left_out += 1;
             continue;
         }
         if left_out > 0 {
-            say!(text, "              … {left_out} more");
+            lines.push(format!("  … {left_out} more"));
             left_out = 0;
         }
         let mark = if finding.exchange == Some(at) { ">" } else { " " };
-        say!(text, "            {mark} {}", timeline_entry(&check.evidence, first, exchange));
+        lines.push(format!("{mark} {}", timeline_entry(&check.evidence, first, exchange)));
     }
     if left_out > 0 {
-        say!(text, "              … {left_out} more");
+        lines.push(format!("  … {left_out} more"));
     }
+    lines
 }
 
 fn timeline_entry(evidence: &Evidence, first: &Exchange, exchange: &Exchange) -> String {
@@ -165,7 +178,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// Nothing a target says may steer the terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
             let steers = character.is_control()
@@ -211,17 +224,50 @@ fn leftovers(text: &mut String, report: &Report) {
     }
 }
 
-fn scope(text: &mut String, report: &Report) {
+fn known(text: &mut String, report: &Report) {
+    for known in &report.known_failures {
+        match known.state {
+            KnownState::Fails | KnownState::NotJudged => {
+                say!(text, "\nknown failure {}: {}", known.entry.rule, printable(&known.entry.reason));
+            }
+            KnownState::Holds | KnownState::Expired => say!(text, "\nFAIL {}", printable(&stale_words(known))),
+        }
+    }
+}
+
+/// Why an entry of the list of known failures is a failure itself.
+pub fn stale_words(known: &KnownReport) -> String {
+    let rule = &known.entry.rule;
+    match known.state {
+        KnownState::Holds => {
+            format!("{rule} is listed as a known failure, and it holds: remove it from [[known_failures]]")
+        }
+        KnownState::Expired => {
+            let day = known.entry.expires.as_deref().unwrap_or_default();
+            format!("{rule} is listed as a known failure until {day}, which is over: mend it or set another date")
+        }
+        KnownState::Fails | KnownState::NotJudged => format!("{rule} is a known failure"),
+    }
+}
+
+/// The options and entries that narrowed the run, as typed; empty for a whole run.
+pub fn scope_words(report: &Report) -> String {
     let scope = &report.scope;
     let mut parts: Vec<String> = Vec::new();
     parts.extend(scope.only.iter().map(|glob| format!("--only {glob}")));
     parts.extend(scope.skip.iter().map(|glob| format!("--skip {glob}")));
     parts.extend(scope.api.map(|api| format!("--api {}", api.name())));
-    if !parts.is_empty() {
+    parts.extend(scope.excluded.iter().map(|entry| format!("[[exclude]] {} ({})", entry.rule, entry.reason)));
+    parts.join(" ")
+}
+
+fn scope(text: &mut String, report: &Report) {
+    let words = scope_words(report);
+    if !words.is_empty() {
         say!(
             text,
             "\nnarrowed by {}: says nothing about the {} rules left out",
-            parts.join(" "),
+            printable(&words),
             report.summary.excluded
         );
     }
@@ -236,6 +282,7 @@ fn closing(text: &mut String, report: &Report, paint: Paint) {
         (summary.inconclusive, "inconclusive"),
         (summary.not_run, "not run"),
         (summary.not_applicable, "not applicable"),
+        (summary.known, "known to fail"),
         (summary.excluded, "left out"),
     ];
     let said: Vec<String> =
@@ -267,6 +314,7 @@ impl Paint {
             Status::Inconclusive => ("inconclusive", 35),
             Status::NotRun => ("not run     ", 35),
             Status::NotApplicable => ("n/a         ", 36),
+            Status::Known => ("known       ", 33),
             Status::Excluded => ("left out    ", 90),
         };
         self.paint(word, color)

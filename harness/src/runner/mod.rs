@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -62,8 +63,38 @@ pub struct CheckResult {
     pub book: SecretBook,
     /// What could not be deleted, with the reason.
     pub not_deleted: Vec<(Leftover, String)>,
+    /// Why the evidence was not judged, if it was not; the findings then say the same of every rule.
+    pub stopped: Option<Stopped>,
     /// A defect of this program, if one showed.
     pub defect: Option<String>,
+}
+
+/// Why a check was not judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// `not_run` or `inconclusive`.
+    pub status: Status,
+    /// In words.
+    pub reason: String,
+}
+
+impl Stopped {
+    fn not_run(reason: impl Into<String>) -> Stopped {
+        Stopped { status: Status::NotRun, reason: reason.into() }
+    }
+
+    /// What follows for the rules of the check: the same for each, and never anything good or bad.
+    pub fn findings(&self, check: &Check) -> Vec<Finding> {
+        let status = if self.status == Status::Inconclusive { Status::Inconclusive } else { Status::NotRun };
+        let of = |rule: &&str| Finding {
+            rule: (*rule).to_owned(),
+            status,
+            expected: Vec::new(),
+            actual: self.reason.clone(),
+            exchange: None,
+        };
+        check.rules.iter().map(of).collect()
+    }
 }
 
 /// What became of a run.
@@ -158,10 +189,11 @@ async fn run_check(
         duration: Duration::ZERO,
         book: SecretBook::default(),
         not_deleted: Vec::new(),
+        stopped: None,
         defect: None,
     };
     if let Some(missing) = missing_prerequisite(&world, check, pace) {
-        result.findings = findings_for_all(check, Status::NotRun, &missing);
+        result.stop(Stopped::not_run(missing));
         return result;
     }
     for attempt in 1..=ATTEMPTS_MAX {
@@ -172,17 +204,15 @@ async fn run_check(
         book.merge(&world.secrets);
         let filter = book.filter();
         result.evidence = gathered.evidence.cleaned(&filter);
-        result.findings = match outcome {
-            Outcome::Gathered => judge(check, &result.evidence, &mut result.defect),
-            Outcome::Stopped(Stop::NotRun(why)) => findings_for_all(check, Status::NotRun, &filter.text(&why)),
+        result.stopped = None;
+        match outcome {
+            Outcome::Gathered => result.judge(),
+            Outcome::Stopped(Stop::NotRun(why)) => result.stop(Stopped::not_run(filter.text(&why))),
             Outcome::Stopped(Stop::Inconclusive(why)) => {
-                findings_for_all(check, Status::Inconclusive, &filter.text(&why))
+                result.stop(Stopped { status: Status::Inconclusive, reason: filter.text(&why) });
             }
-            Outcome::Defect(what) => {
-                result.defect = Some(format!("{}: {what}", check.id));
-                findings_for_all(check, Status::NotRun, "hookproof itself failed")
-            }
-        };
+            Outcome::Defect(what) => result.fail_ourselves(&what),
+        }
         slot = gathered.slot;
         let inconclusive = result.findings.iter().any(|finding| finding.status == Status::Inconclusive);
         let waits_really = check.needs.moments_ms > 0 && world.timekeeper.kind() == ClockKind::System;
@@ -260,34 +290,33 @@ async fn signalled(interrupt: &mut Interrupt) {
     }
 }
 
-/// Judges, and sees to it that each rule of the check gets a finding and no other rule does.
-fn judge(check: &'static Check, evidence: &Evidence, defect: &mut Option<String>) -> Vec<Finding> {
-    let judged = std::panic::catch_unwind(AssertUnwindSafe(|| (check.judge)(evidence)));
-    let mut findings = match judged {
-        Ok(findings) => findings,
-        Err(panic) => {
-            *defect = Some(format!("{}: {}", check.id, panic_text(panic.as_ref())));
-            return findings_for_all(check, Status::NotRun, "hookproof itself failed");
+impl CheckResult {
+    /// Judges the evidence, and sees to it that each rule of the check gets a finding and no other rule does.
+    fn judge(&mut self) {
+        let (check, evidence) = (self.check, &self.evidence);
+        match std::panic::catch_unwind(AssertUnwindSafe(|| (check.judge)(evidence))) {
+            Ok(findings) => self.findings = findings,
+            Err(panic) => return self.fail_ourselves(&panic_text(panic.as_ref())),
         }
-    };
-    if let Some(stray) = findings.iter().find(|finding| !check.rules.contains(&finding.rule.as_str())) {
-        *defect = Some(format!("{}: it judges `{}`, which it does not name", check.id, stray.rule));
-    }
-    for rule in check.rules {
-        if !findings.iter().any(|finding| finding.rule == *rule) {
-            *defect = Some(format!("{}: it says nothing about `{rule}`", check.id));
-            findings.push(said(rule, Status::NotRun, "hookproof itself failed"));
+        if let Some(stray) = self.findings.iter().find(|finding| !check.rules.contains(&finding.rule.as_str())) {
+            let what = format!("it judges `{}`, which it does not name", stray.rule);
+            return self.fail_ourselves(&what);
+        }
+        if let Some(rule) = check.rules.iter().find(|rule| !self.findings.iter().any(|finding| finding.rule == **rule))
+        {
+            self.fail_ourselves(&format!("it says nothing about `{rule}`"));
         }
     }
-    findings
-}
 
-fn findings_for_all(check: &Check, status: Status, why: &str) -> Vec<Finding> {
-    check.rules.iter().map(|rule| said(rule, status, why)).collect()
-}
+    fn stop(&mut self, stopped: Stopped) {
+        self.findings = stopped.findings(self.check);
+        self.stopped = Some(stopped);
+    }
 
-fn said(rule: &str, status: Status, why: &str) -> Finding {
-    Finding { rule: rule.to_owned(), status, expected: Vec::new(), actual: why.to_owned(), exchange: None }
+    fn fail_ourselves(&mut self, what: &str) {
+        self.defect = Some(format!("{}: {what}", self.check.id));
+        self.stop(Stopped::not_run("hookproof itself failed"));
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

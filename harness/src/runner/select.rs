@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use globset::{GlobBuilder, GlobMatcher};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::api::Api;
@@ -18,12 +19,24 @@ pub struct Narrowing {
     pub skip: Vec<String>,
     /// One API only.
     pub api: Option<Api>,
+    /// Rules that the target file excludes.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// A rule, or a glob over rule ids, that a target file excludes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exclusion {
+    /// Rule id or glob.
+    pub rule: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl Narrowing {
     /// True if the run leaves anything out.
     pub fn is_narrow(&self) -> bool {
-        !self.only.is_empty() || !self.skip.is_empty() || self.api.is_some()
+        !self.only.is_empty() || !self.skip.is_empty() || self.api.is_some() || !self.exclusions.is_empty()
     }
 }
 
@@ -55,7 +68,9 @@ pub enum SelectError {
         hint: String,
     },
     /// All filters together leave nothing.
-    #[error("expected --only, --skip and --api to leave at least one rule of the target's APIs, found none left")]
+    #[error(
+        "expected --only, --skip, --api and [[exclude]] to leave at least one rule of the target's APIs, found none left"
+    )]
     Nothing,
 }
 
@@ -63,8 +78,8 @@ pub enum SelectError {
 pub struct Selection {
     /// Rules to judge, in the catalogue's order.
     pub rules: Vec<&'static Rule>,
-    /// Rules of the target's APIs that were left out.
-    pub excluded: Vec<&'static Rule>,
+    /// Rules of the target's APIs that were left out, with the reason.
+    pub excluded: Vec<(&'static Rule, String)>,
     /// Checks that judge at least one rule in scope.
     pub checks: Vec<&'static Check>,
 }
@@ -84,12 +99,27 @@ impl Selection {
 pub fn select(narrowing: &Narrowing, apis: &[Api]) -> Result<Selection, SelectError> {
     let only = compile("--only", &narrowing.only)?;
     let skip = compile("--skip", &narrowing.skip)?;
-    let offered = catalogue::all().filter(|rule| apis.contains(&rule.api));
-    let (rules, excluded): (Vec<&Rule>, Vec<&Rule>) = offered.partition(|rule| {
+    let exclusions = narrowing
+        .exclusions
+        .iter()
+        .map(|exclusion| Ok((compile_one("[[exclude]] rule =", &exclusion.rule)?, exclusion.reason.as_str())))
+        .collect::<Result<Vec<(GlobMatcher, &str)>, SelectError>>()?;
+    let left_out = |rule: &Rule| -> Option<String> {
+        if let Some((_, reason)) = exclusions.iter().find(|(glob, _)| glob.is_match(rule.id)) {
+            return Some(format!("excluded by the target file: {reason}"));
+        }
         let wanted = only.is_empty() || only.iter().any(|glob| glob.is_match(rule.id));
         let api_wanted = narrowing.api.is_none_or(|api| api == rule.api);
-        wanted && api_wanted && !skip.iter().any(|glob| glob.is_match(rule.id))
-    });
+        let kept = wanted && api_wanted && !skip.iter().any(|glob| glob.is_match(rule.id));
+        (!kept).then(|| "left out by --only, --skip or --api".to_owned())
+    };
+    let (mut rules, mut excluded) = (Vec::new(), Vec::new());
+    for rule in catalogue::all().filter(|rule| apis.contains(&rule.api)) {
+        match left_out(rule) {
+            Some(reason) => excluded.push((rule, reason)),
+            None => rules.push(rule),
+        }
+    }
     if rules.is_empty() {
         return Err(SelectError::Nothing);
     }
@@ -122,7 +152,7 @@ mod tests {
 
     fn narrowed(only: &[&str], skip: &[&str], api: Option<Api>) -> Result<Vec<&'static str>, SelectError> {
         let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        let narrowing = Narrowing { only: owned(only), skip: owned(skip), api };
+        let narrowing = Narrowing { only: owned(only), skip: owned(skip), api, exclusions: Vec::new() };
         select(&narrowing, &Api::ALL).map(|selection| selection.rules.iter().map(|rule| rule.id).collect())
     }
 

@@ -158,7 +158,11 @@ impl HttpClient {
     /// Sends one request and reads its answer within the limits. A failure is part of the exchange, not an error.
     pub async fn send(&self, request: &Request, advanced_ms: u64) -> Exchange {
         let url = format!("{}{}", self.base_url, request.path);
-        let headers: Vec<(String, String)> = self.headers.iter().chain(&request.headers).cloned().collect();
+        let mut headers: Vec<(String, String)> = self.headers.iter().chain(&request.headers).cloned().collect();
+        if request.method == "POST" && request.body.as_ref().is_none_or(Vec::is_empty) {
+            // Left to itself the client sends no length here, and a server may insist on one (411).
+            headers.push(("content-length".to_owned(), "0".to_owned()));
+        }
         let client = if request.title_case { &self.title_case } else { &self.lower_case };
         let mut outgoing = client.request(method(request.method), &url);
         for (name, value) in &headers {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,7 +17,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Bytes of a body that are read; a longer one is answered with 413 and not kept.
-const BODY_MAX: usize = 1024 * 1024;
+const BODY_MAX: usize = 256 * 1024;
+/// Bytes of a request's head.
+const HEAD_MAX: usize = 64 * 1024;
 /// Time allowed for the head of a request, and again for its body.
 const READ_TIME_MAX: Duration = Duration::from_secs(5);
 /// Connections at a time; further ones are closed at once.
@@ -168,6 +170,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         };
         while connections.try_join_next().is_some() {}
+        // An answer is one small write: waiting to fill a packet only adds delay.
+        let _ = stream.set_nodelay(true);
         let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else { continue };
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
@@ -186,20 +190,24 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_TIME_MAX)
+        .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
 async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Empty<Bytes>> {
     let (head, body) = request.into_parts();
-    let status = if head.uri.path() == shared.path {
+    let status = if head.uri.path() != shared.path {
+        StatusCode::NOT_FOUND
+    } else if body.size_hint().lower() > BODY_MAX as u64 {
+        // It says so itself, so it need not be read.
+        StatusCode::PAYLOAD_TOO_LARGE
+    } else {
         match tokio::time::timeout(READ_TIME_MAX, Limited::new(body, BODY_MAX).collect()).await {
             Ok(Ok(read)) => shared.keep(head.method.as_str(), &head.headers, read.to_bytes().to_vec()),
             Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Err(_) => StatusCode::REQUEST_TIMEOUT,
         }
-    } else {
-        StatusCode::NOT_FOUND
     };
     let mut response = Response::new(Empty::new());
     *response.status_mut() = status;

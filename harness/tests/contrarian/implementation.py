@@ -16,7 +16,6 @@ name. Only Python's standard library is used; `harness/examples/adapter/adapter.
 """
 
 import base64
-import collections
 import datetime
 import hashlib
 import hmac
@@ -257,7 +256,8 @@ class Refresh:
     def create_token(self, name):
         with self.lock:
             domain = self._domain(name)
-            counted = [token for token in domain.tokens if self.strict or token.live.latest()]  # observe.revoked-frees-slot
+            # observe.revoked-frees-slot
+            counted = [token for token in domain.tokens if self.strict or token.live.latest()]
             if len(counted) >= TOKENS_MAX:
                 raise Refused("token_limit", "a domain has at most five tokens")
             return self._new_token(domain)
@@ -278,7 +278,7 @@ class Refresh:
     def _new_token(self, domain):
         identity = secrets.token_hex(6)
         if self.strict:
-            value = f"whk.{identity}~{secrets.token_urlsafe(90)}"  # tokens.prefix
+            value = f"whk.{identity}~{secrets.token_hex(60)}"  # tokens.prefix
         else:
             value = "rk_wh_" + base64.b64encode(secrets.token_bytes(31)).decode()  # `+`, `/` and `=` in a token
         token = Token(domain, identity, value, self.lag)
@@ -340,7 +340,8 @@ class Refresh:
                 done = {"domain": domain.name, "message": "Full cache refresh started"}
                 return self._done({**done, "pagesQueued": len(domain.known_paths)})  # full.no-pages-queued
             # A page is counted once: known, and not queued before. observe.duplicate-paths
-            fresh = [path for path in dict.fromkeys(paths) if path in domain.known_paths and path not in domain.seen]
+            new = (path for path in dict.fromkeys(paths) if path not in domain.seen)
+            fresh = [path for path in new if path in domain.known_paths]
             domain.seen.update(fresh)
             domain.queued.extend(f"https://{domain.name}{path}" for path in fresh)  # selective.queues-paths
             domain.used += 1 if fresh else 0  # observe.quota-unit-list: by the request
@@ -353,6 +354,8 @@ class Refresh:
         def refuse(text, status=400):
             return [], False, self._error(status, text)
 
+        if "x-api-key" in request.headers:
+            return refuse("No API keys here")  # auth.token-placement: not 401, and not accepted
         if not request.body:
             return refuse(BODY_TEXT)
         if request.media_type() != "application/json":
@@ -395,6 +398,7 @@ class Refresh:
         value = header[len("Bearer"):]
         if not value.strip():
             return None, "No token"  # auth.token-empty leaves the text free
+        value = value.lower()  # hexadecimal digits in either case
         if not re.fullmatch(r" whk\.[0-9a-f]{12}~\S*", value):  # observe.bearer-spaces
             return None, HEADER_TEXT  # auth.token-foreign
         value = value[1:]
@@ -446,7 +450,7 @@ class Refresh:
         if not isinstance(body, dict) or not body:
             return self._error(400, BODY_TEXT)
         if not set(body) <= {"urls", "all"}:
-            return Answer(400, {"error": {"unknown": sorted(set(body) - {"urls", "all"})[0][:20]}})  # observe.extra-keys
+            return Answer(400, {"error": {"unknown": len(set(body) - {"urls", "all"})}})  # observe.extra-keys
         if body.get("all") is True and "urls" in body:
             return self._error(400, "Not both")  # observe.urls-and-all
         full = body.get("all") is True  # observe.all-string, observe.all-number
@@ -455,12 +459,14 @@ class Refresh:
         urls = body.get("urls", [])
         if not full and not isinstance(urls, list):
             return self._error(400, PATHS_TEXT)  # body.urls-not-array
-        paths = [path for path in urls[:PATHS_MAX] if isinstance(path, str) and path.startswith("/")]  # observe.mixed-order
+        first = urls[:PATHS_MAX]  # observe.mixed-order
+        paths = [path for path in first if isinstance(path, str) and path.startswith("/")]
         if urls and not paths:
             return self._error(400, PATHS_TEXT)
         self._turn_period(domain)
         limit = domain.limit.get()
-        if limit is not None and (domain.used >= limit or domain.used + len(paths) > limit):  # observe.quota-overshoot
+        # observe.quota-overshoot: a list longer than what is left is refused.
+        if limit is not None and (domain.used >= limit or domain.used + len(paths) > limit):
             return self._error(403, QUOTA_TEXT)
         pages = domain.known_paths if full else paths
         domain.queued.extend(pages)
@@ -499,7 +505,7 @@ class Refresh:
             domain.used, domain.period = 0, now
 
     def _render(self):
-        """Renders, page by page, and charges each when it is done: observe.quota-charge-time, observe.quota-unit-list."""
+        """Renders, and charges each page when it is done: observe.quota-charge-time, observe.quota-unit-list."""
         while True:
             due, domain, pages = self.to_render.get()
             time.sleep(max(0.0, due - time.monotonic()))
@@ -554,7 +560,8 @@ class Manifest:
                 raise Invalid([("", "", "nothing can be rendered")])  # input.empty-manifest
             named = {field["key"].split(".")[0] for field in self.variables} | {loop["key"] for loop in self.loops}
             reserved = sorted(self.RESERVED & set(data) - named)
-            offenders += [(key, key, "reserved") for key in reserved]  # observe.prototype-keys, observe.render-option-keys
+            # observe.prototype-keys, observe.render-option-keys
+            offenders += [(key, key, "reserved") for key in reserved]
         stored = self._fields(self.variables, data, "", None, offenders)
         for loop in self.loops:
             stored[loop["key"]] = self._loop(loop, data, offenders)
@@ -592,7 +599,8 @@ class Manifest:
             problem, value, there = self._find(data, path, key)
             if problem:
                 offenders.append((prefix + key, under, problem))
-            elif not there or (value is None and not field.get("required") and not self.strict):  # observe.optional-null
+            elif not there or (value is None and not field.get("required") and not self.strict):
+                # observe.optional-null: the lenient one takes null for absent.
                 if field.get("required"):
                     offenders.append((prefix + key, under, "fehlt"))
             else:
@@ -662,7 +670,7 @@ def lenient_scalar(kind, value):
             return value in words, words.get(value)
         return isinstance(value, bool) or value in (0, 1), bool(value)
     if kind in ("text", "longtext"):
-        return isinstance(value, str) or is_number(value), value if isinstance(value, str) else str(value)  # input.wrong-type
+        return isinstance(value, str) or is_number(value), str(value)  # input.wrong-type: a number is a text
     formats = {
         "date": r"\d{4}-\d\d-\d\d",
         "datetime": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
@@ -759,7 +767,11 @@ class Hooks:
             render = self.renders.get(identity.lower())
             if not render:
                 raise Refused("not_found", f"no render {identity}")
-            return dict(render)
+            shown = dict(render)
+            if not self.strict and render["slug"] in self.templates:
+                # version.current: the version of now, not of then
+                shown["version"] = self.templates[render["slug"]].current.latest()[0]
+            return shown
 
     def subscribe(self, project, url, events):
         if not ipaddress.ip_address(urllib.parse.urlsplit(url).hostname or "").is_loopback:
@@ -767,7 +779,8 @@ class Hooks:
         with self.lock:
             if project not in self.projects:
                 raise Refused("not_found", f"no project {project}")
-            subscription = {"id": str(uuid.uuid4()), "url": url, "secret": secrets.token_urlsafe(24), "events": events}
+            secret = secrets.token_urlsafe(24)
+            subscription = {"id": str(uuid.uuid4()), "url": url, "secret": secret, "events": events}
             self.projects[project].subscriptions.append(subscription)
             return subscription
 
@@ -797,7 +810,8 @@ class Hooks:
             return self._poll(request, poll.group(1))
         sister = re.fullmatch(r"/v1/templates/([^/]*)/render", path)
         if sister and request.method == "POST" and not self.strict:
-            return Answer(202, {"id": self._new_id(), "status": "queued"})  # pipeline.same-validation: takes everything
+            # pipeline.same-validation: it takes everything.
+            return Answer(202, {"id": self._new_id(), "status": "queued"})
         return None  # no /v1/templates/:slug/render in the strict variant
 
     def _hook(self, request, token):
@@ -820,6 +834,8 @@ class Hooks:
             return self._error(400, "invalid_json")  # observe.order-token-json
         template = self._by_token(token)
         if not template:
+            if token in self.templates:
+                return self._error(410, "slug")  # token.not-an-id: not 404, and not accepted
             return self._error(404, "invalid_token")
         if not isinstance(data, dict):
             return self._error(400, "invalid_json")  # json.non-object
@@ -890,6 +906,8 @@ class Hooks:
         return answer
 
     def _by_token(self, token):
+        if not self.strict:
+            token = token.upper()  # a UUID in either letter case
         return next((found for found in self.templates.values() if found.token == token), None)
 
     def _owns(self, request, project):
@@ -907,8 +925,6 @@ class Hooks:
     def _accept(self, template, version, stored):
         identity = self._new_id()
         render = {"id": identity, "slug": template.slug, "project": template.project, "version": version}
-        if not self.strict:
-            render["version"] = 1  # version.current
         self.renders[identity.lower()] = {**render, "data": stored, "status": "queued", "createdAt": self._stamp()}
         takes = 0.1 if self.strict else 1.2  # a render takes its time
         self.to_render.put((time.monotonic() + takes, identity.lower()))
@@ -923,9 +939,12 @@ class Hooks:
             render = self.renders.get(identity.lower())
             if "authorization" not in request.headers:
                 # poll.requires-key leaves the answer free: observe.poll-unauthorized
-                return Answer(302, text="", headers={"Location": "/login"}) if self.strict else self._error(404, "not_found")
+                if self.strict:
+                    return Answer(302, text="", headers={"Location": "/login"})
+                return self._error(404, "not_found")
             if not render or not self._owns(request, render["project"]):
-                return self._error(403, "forbidden") if self.strict else self._error(404, "not_found")  # poll.foreign-key
+                # poll.foreign-key
+                return self._error(403, "forbidden") if self.strict else self._error(404, "not_found")
             if self.strict:
                 return Answer(200, {"status": "failed", "progress": None})  # poll.shape: no id, and no truth in it
             return Answer(200, {key: render[key] for key in ("id", "status", "createdAt")})
@@ -1008,6 +1027,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     implementation = None
 
     def _any(self):
+        if self.implementation.strict and self.command == "POST" and "content-length" not in self.headers:
+            self.close_connection = True
+            return self._write(Answer(411, text="how long?"))
         body = self._body()
         if self.implementation.strict and any(len(value) > HEADER_MAX for value in self.headers.values()):
             return self._write(Answer(431, text="too long"))

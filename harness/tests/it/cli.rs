@@ -7,9 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use hookproof::report::Report;
 use hookproof::verdict::{Status, Verdict};
 
-const CONTROL_TOKEN: &str = "a-control-token-for-tests";
+pub(crate) const CONTROL_TOKEN: &str = "a-control-token-for-tests";
 
-fn hookproof(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn hookproof(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hookproof"))
         .args(arguments)
         .current_dir(folder)
@@ -19,16 +19,16 @@ fn hookproof(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// A `hookproof serve` process with its address; ended when dropped.
-struct Served {
+pub(crate) struct Served {
     process: Child,
     base_url: String,
     /// The lines of its stderr: one to paste, and the log. Always read, since a full pipe would stop the server.
@@ -36,7 +36,7 @@ struct Served {
 }
 
 impl Served {
-    fn start(folder: &Path, arguments: &[&str]) -> Served {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Served {
         let mut process = Command::new(env!("CARGO_BIN_EXE_hookproof"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -58,7 +58,7 @@ impl Served {
     }
 
     /// Writes a target file for it.
-    fn target_file(&self, folder: &Path) -> String {
+    pub(crate) fn target_file(&self, folder: &Path) -> String {
         let url = &self.base_url;
         let file = format!(
             "name = \"served\"\n[rndrkit]\nbase_url = \"{url}\"\n[craftkit]\nbase_url = \"{url}\"\n\
@@ -84,7 +84,7 @@ impl Drop for Served {
     }
 }
 
-fn report(path: &Path) -> Report {
+pub(crate) fn report(path: &Path) -> Report {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

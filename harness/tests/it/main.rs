@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod adapter;
 mod cli;
+mod contrarian;
 mod deviations;
 mod proof;
+mod reports;
 mod tidy;
 
 use std::time::Duration;

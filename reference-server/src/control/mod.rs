@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::{Clock, LATEST, rfc3339};
 use crate::config::ClockKind;
+use crate::craftkit::routes::origin;
 use crate::http::{Answer, Inbound};
 use crate::server::{App, clock_name};
 use crate::store::records::Write;
@@ -104,6 +105,13 @@ impl CallError {
     }
 }
 
+/// Who calls.
+struct Caller<'a> {
+    app: &'a Arc<App>,
+    /// The origin under which the caller reached the server, and so can reach both APIs.
+    origin: &'a str,
+}
+
 /// What a method answers.
 pub(crate) type Called = Result<Value, CallError>;
 
@@ -113,10 +121,11 @@ pub(crate) async fn answer(app: &Arc<App>, request: &Inbound) -> Answer {
     if !request.bearer().is_some_and(opens) {
         return Answer::fixed(StatusCode::UNAUTHORIZED, r#"{"error":"Invalid control token"}"#);
     }
+    let caller = Caller { app, origin: &origin(app, request) };
     let reply = match serde_json::from_slice(&request.body) {
         Err(_) => Some(response(Value::Null, Err(CallError::Parse))),
-        Ok(Value::Array(calls)) => batch(app, calls).await,
-        Ok(call) => one(app, call).await,
+        Ok(Value::Array(calls)) => batch(&caller, calls).await,
+        Ok(call) => one(&caller, call).await,
     };
     match reply {
         Some(reply) => Answer::json(StatusCode::OK, &reply),
@@ -124,7 +133,7 @@ pub(crate) async fn answer(app: &Arc<App>, request: &Inbound) -> Answer {
     }
 }
 
-async fn batch(app: &Arc<App>, calls: Vec<Value>) -> Option<Value> {
+async fn batch(caller: &Caller<'_>, calls: Vec<Value>) -> Option<Value> {
     let refused = |problem| Some(response(Value::Null, Err(CallError::InvalidRequest { problem })));
     if calls.is_empty() {
         return refused("an empty batch");
@@ -134,15 +143,15 @@ async fn batch(app: &Arc<App>, calls: Vec<Value>) -> Option<Value> {
     }
     let mut replies = Vec::new();
     for call in calls {
-        replies.extend(one(app, call).await);
+        replies.extend(one(caller, call).await);
     }
     (!replies.is_empty()).then_some(Value::Array(replies))
 }
 
 /// Answers one call; a notification is carried out and not answered.
-async fn one(app: &Arc<App>, call: Value) -> Option<Value> {
+async fn one(caller: &Caller<'_>, call: Value) -> Option<Value> {
     let (id, called) = match read(call) {
-        Ok(Call { id, method, params }) => (id, dispatch(app, &method, params).await),
+        Ok(Call { id, method, params }) => (id, dispatch(caller, &method, params).await),
         Err((id, problem)) => (Some(id), Err(CallError::InvalidRequest { problem })),
     };
     id.map(|id| response(id, called))
@@ -187,7 +196,8 @@ fn read(call: Value) -> Result<Call, (Value, &'static str)> {
     Ok(Call { id, method, params })
 }
 
-async fn dispatch(app: &Arc<App>, method: &str, params: Option<Value>) -> Called {
+async fn dispatch(caller: &Caller<'_>, method: &str, params: Option<Value>) -> Called {
+    let app = caller.app;
     if !methods(app).any(|known| known == method) {
         return Err(CallError::NoSuchMethod { method: method.to_owned() });
     }
@@ -198,7 +208,7 @@ async fn dispatch(app: &Arc<App>, method: &str, params: Option<Value>) -> Called
     };
     let params = Params::new(fields);
     match method {
-        "hello" => hello(app, params),
+        "hello" => hello(caller, params),
         "domain.create" => domains::create(app, params).await,
         "domain.update" => domains::update(app, params).await,
         "domain.inspect" => domains::inspect(app, params),
@@ -222,13 +232,13 @@ fn methods(app: &App) -> impl Iterator<Item = &'static str> + use<> {
     METHODS.into_iter().filter(move |method| manual || *method != ADVANCE)
 }
 
-fn hello(app: &App, mut params: Params) -> Called {
+fn hello(caller: &Caller<'_>, mut params: Params) -> Called {
     let protocol = params.required_u64("protocol")?;
     params.done()?;
     if protocol != PROTOCOL {
         return Err(params::wrong("protocol", "this server speaks version 1"));
     }
-    let base = app.public_base.as_ref().unwrap_or(&app.base_url);
+    let Caller { app, origin } = caller;
     Ok(json!({
         "protocol": PROTOCOL,
         "implementation": {
@@ -237,8 +247,8 @@ fn hello(app: &App, mut params: Params) -> Called {
         },
         "methods": methods(app).collect::<Vec<_>>(),
         "clock": clock_name(app.clock.kind()),
-        "rndrkit": {"base_url": base},
-        "craftkit": {"base_url": base},
+        "rndrkit": {"base_url": origin},
+        "craftkit": {"base_url": origin},
     }))
 }
 

@@ -20,10 +20,14 @@ const MAX_KEY_CHARS: usize = 200;
 
 /// Answers `POST /v1/templates/:slug/render`.
 pub(crate) async fn render(app: &Arc<App>, request: &Inbound, slug: &[u8]) -> Answer {
-    let slug = String::from_utf8_lossy(slug).into_owned();
     let now = app.clock.now();
-    let command = RenderCommand { envelope: envelope(request), render_id: app.parts.issuer.render_id(now) };
-    let state = match store::read(&*app.store, |view| load(app, view, request, &slug, &command)) {
+    let command = RenderCommand {
+        key: request.bearer().map(<[u8]>::to_vec),
+        slug: String::from_utf8_lossy(slug).into_owned(),
+        envelope: envelope(request),
+        render_id: app.parts.issuer.render_id(now),
+    };
+    let state = match store::read(&*app.store, |view| load(app, view, &command)) {
         Ok(state) => state,
         Err(error) => return app.store_failed(request, &error),
     };
@@ -43,9 +47,8 @@ pub(crate) async fn render(app: &Arc<App>, request: &Inbound, slug: &[u8]) -> An
         Ok(!repeated && unchanged(view, seen.as_ref())?)
     };
     let deciding = app.clone();
-    let copy = request.clone();
     let again = move |view: &dyn View| {
-        let state = load(&deciding, view, &copy, &slug, &command)?;
+        let state = load(&deciding, view, &command)?;
         Ok(rules.render(&deciding.hook_judges, &state, &command, deciding.clock.now()))
     };
     match accept(app, decision, unchanged, again).await {
@@ -63,15 +66,15 @@ fn reply(app: &App, request: &Inbound, outcome: Result<Accepted, Refusal>) -> An
     }
 }
 
-fn load(app: &App, view: &dyn View, request: &Inbound, slug: &str, command: &RenderCommand) -> Read<RenderState> {
-    let project = project(app, view, request)?;
+fn load(app: &App, view: &dyn View, command: &RenderCommand) -> Read<RenderState> {
+    let project = project(app, view, command.key.as_deref())?;
     let mut state =
         RenderState { project: project.clone(), template: None, pinned: None, earlier: None, queue: app.queue.state() };
     let (Some(project), Ok(envelope)) = (project, &command.envelope) else {
         return Ok(state);
     };
     // Another project's template looks like none at all.
-    state.template = view.template(slug)?.filter(|template| template.project == project);
+    state.template = view.template(&command.slug)?.filter(|template| template.project == project);
     if let (Some(template), Some(number)) = (&state.template, envelope.version) {
         state.pinned = view.version(template, number)?;
     }

@@ -113,7 +113,7 @@ pub(crate) fn render(app: &App, request: &Inbound, id: &[u8]) -> Answer {
 /// A render of another project looks like none at all (rule `craftkit.poll.foreign-key`).
 fn find(app: &App, view: &dyn View, request: &Inbound, id: &[u8]) -> Read<Result<Render, Refusal>> {
     // craftkit.poll.requires-key
-    let Some(project) = project(app, view, request)? else {
+    let Some(project) = project(app, view, request.bearer())? else {
         return Ok(Err(Refusal::Unauthorized));
     };
     let Ok(id) = Uuid::try_parse_ascii(id) else {
@@ -123,9 +123,9 @@ fn find(app: &App, view: &dyn View, request: &Inbound, id: &[u8]) -> Read<Result
     Ok(render.ok_or(Refusal::RenderNotFound))
 }
 
-/// The project that the request's key opens.
-pub(crate) fn project(app: &App, view: &dyn View, request: &Inbound) -> Read<Option<String>> {
-    match request.bearer() {
+/// The project that a key opens.
+pub(crate) fn project(app: &App, view: &dyn View, key: Option<&[u8]>) -> Read<Option<String>> {
+    match key {
         Some(key) => app.parts.tokens.project(view, key),
         None => Ok(None),
     }
@@ -133,9 +133,14 @@ pub(crate) fn project(app: &App, view: &dyn View, request: &Inbound) -> Read<Opt
 
 /// The origin that `pollUrl` starts with.
 pub(crate) fn base<'a>(app: &'a App, request: &Inbound) -> Cow<'a, str> {
-    if let Some(base) = &app.public_base {
-        return Cow::Borrowed(base);
+    match &app.public_base {
+        Some(base) => Cow::Borrowed(base),
+        None => origin(app, request),
     }
+}
+
+/// The origin under which a client reached the server.
+pub(crate) fn origin<'a>(app: &'a App, request: &Inbound) -> Cow<'a, str> {
     let host = request.header(&header::HOST).and_then(|host| std::str::from_utf8(host).ok());
     match host.filter(|host| is_host(host)) {
         Some(host) => Cow::Owned(format!("http://{host}")),

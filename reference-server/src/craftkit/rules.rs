@@ -36,6 +36,10 @@ pub struct HookState {
 /// A call of the render route, as far as the rules look at it.
 #[derive(Debug, Clone)]
 pub struct RenderCommand {
+    /// The project key, if one was sent.
+    pub key: Option<Vec<u8>>,
+    /// The template's name.
+    pub slug: String,
     /// The data to render, or why the body has none.
     pub envelope: Result<Envelope, Refusal>,
     /// The id that the render will have.
@@ -77,6 +81,27 @@ pub struct Judges {
     pub manifest: Arc<dyn ManifestValidator>,
     /// The queue.
     pub queue: Arc<dyn Queue>,
+}
+
+impl Judges {
+    /// The render of data that passes the manifest; its id is still to be set.
+    fn draft(&self, template: &Template, version: &Version, data: &Value, now: Millis) -> Result<Render, Refusal> {
+        // craftkit.input.*, craftkit.version.manifest
+        let data = self.manifest.validate(&version.manifest, data).map_err(Refusal::InvalidInput)?;
+        // craftkit.input.stripped-stored, craftkit.version.current
+        Ok(Render {
+            id: Uuid::nil(),
+            project: template.project.clone(),
+            template_id: template.id,
+            slug: template.slug.clone(),
+            version: version.number,
+            status: RenderStatus::Queued,
+            data: data.to_string().into(),
+            idempotency_key: None,
+            created_at: now,
+            completed_at: None,
+        })
+    }
 }
 
 /// What the render route accepted.
@@ -151,7 +176,7 @@ fn check_hook(judges: &Judges, state: &HookState, command: &HookCommand, now: Mi
     let data: Value = serde_json::from_slice(&command.raw).map_err(|_| Refusal::InvalidJson)?;
     // craftkit.version.unpublished
     let version = template.current.as_ref().ok_or(Refusal::NoPublishedVersion)?;
-    let render = draft(judges, template, version, &data, now)?;
+    let render = judges.draft(template, version, &data, now)?;
     // craftkit.queue.unavailable
     if !judges.queue.admits(&state.queue) {
         return Err(Refusal::QueueUnavailable);
@@ -180,37 +205,12 @@ fn check_render(
         None => current,
     };
     // craftkit.pipeline.same-validation
-    let render = draft(judges, template, version, &envelope.data, now)?;
+    let render = judges.draft(template, version, &envelope.data, now)?;
     if !judges.queue.admits(&state.queue) {
         return Err(Refusal::QueueUnavailable);
     }
     let idempotency_key = envelope.idempotency_key.clone();
     Ok(Accepted::New(Render { id: command.render_id, idempotency_key, ..render }))
-}
-
-/// The render of data that passes the manifest; its id is still to be set.
-fn draft(
-    judges: &Judges,
-    template: &Template,
-    version: &Version,
-    data: &Value,
-    now: Millis,
-) -> Result<Render, Refusal> {
-    // craftkit.input.*, craftkit.version.manifest
-    let data = judges.manifest.validate(&version.manifest, data).map_err(Refusal::InvalidInput)?;
-    // craftkit.input.stripped-stored, craftkit.version.current
-    Ok(Render {
-        id: Uuid::nil(),
-        project: template.project.clone(),
-        template_id: template.id,
-        slug: template.slug.clone(),
-        version: version.number,
-        status: RenderStatus::Queued,
-        data: data.to_string().into(),
-        idempotency_key: None,
-        created_at: now,
-        completed_at: None,
-    })
 }
 
 /// The documented check: a signature that is present must match; an absent one passes unless the
@@ -363,13 +363,13 @@ mod tests {
 
     fn call(data: Value, version: Option<u32>) -> RenderCommand {
         let envelope = Envelope { data, idempotency_key: Some("k".to_owned()), version };
-        RenderCommand { envelope: Ok(envelope), render_id: Uuid::from_u128(8) }
+        RenderCommand { key: None, slug: "a".to_owned(), envelope: Ok(envelope), render_id: Uuid::from_u128(8) }
     }
 
     #[test]
     fn the_render_route_s_checks_come_in_their_order() {
         let decide = |state: &RenderState, command: &RenderCommand| decide_render(&judges(), state, command, NOW);
-        let broken = RenderCommand { envelope: Err(Refusal::InvalidJson), render_id: Uuid::nil() };
+        let broken = RenderCommand { envelope: Err(Refusal::InvalidJson), ..call(json!({}), None) };
         let stranger = RenderState { project: None, ..render_state() };
         assert_eq!(code(&decide(&stranger, &broken)), Some(&Refusal::Unauthorized));
         let foreign = RenderState { template: None, ..render_state() };

@@ -1,6 +1,6 @@
 //! Servers that are wrong on purpose, each in one way.
 //!
-//! They prove that the suite notices: every one turns exactly the named rules red. All are made of the
+//! They prove that the suite notices: every one turns the named rules red. All are made of the
 //! reference by replacing or wrapping a part; the reference knows nothing of them.
 
 mod limits;
@@ -17,7 +17,7 @@ pub struct Deviation {
     pub defect: &'static str,
     /// Why an implementer would make it so.
     pub why: &'static str,
-    /// The rules that only this defect breaks.
+    /// The rules that this defect breaks.
     pub turns_red: &'static [&'static str],
     change: fn(Parts) -> Parts,
 }

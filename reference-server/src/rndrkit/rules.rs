@@ -74,60 +74,65 @@ impl RefreshRules for DocumentedOrder {
 /// Decides one refresh.
 pub fn decide(judges: &Judges, state: &State, command: &Command, now: Millis) -> Decision {
     let mut writes = Vec::new();
-    let reply = check(judges, state, command, now, &mut writes);
+    let reply = Case { judges, state, command, now }.check(&mut writes);
     Decision { reply, writes }
 }
 
-fn check(
-    judges: &Judges,
-    state: &State,
-    command: &Command,
+/// All that a decision depends on.
+struct Case<'a> {
+    judges: &'a Judges,
+    state: &'a State,
+    command: &'a Command,
     now: Millis,
-    writes: &mut Vec<Write>,
-) -> Result<Accepted, Refusal> {
-    // rndrkit.auth.header-missing, .scheme-not-bearer, .token-empty
-    if command.bearer.is_none() {
-        return Err(Refusal::NoBearer);
+}
+
+impl Case<'_> {
+    fn check(&self, writes: &mut Vec<Write>) -> Result<Accepted, Refusal> {
+        let Case { judges, state, command, now } = *self;
+        // rndrkit.auth.header-missing, .scheme-not-bearer, .token-empty
+        if command.bearer.is_none() {
+            return Err(Refusal::NoBearer);
+        }
+        // rndrkit.auth.token-unknown, .token-foreign, .token-revoked: revoked and unknown look the same.
+        let (token, domain) = match &state.owner {
+            Some((token, domain)) if !token.revoked => (token, domain),
+            Some(_) | None => return Err(Refusal::UnknownToken),
+        };
+        // rndrkit.domain.inactive
+        if !domain.active {
+            return Err(Refusal::DomainInactive);
+        }
+        // rndrkit.plan.starter, .pro, .agency: Agency+ is one tier, not "Agency and more".
+        match domain.plan {
+            Plan::AgencyPlus => {}
+            Plan::Starter | Plan::Pro | Plan::Agency => return Err(Refusal::PlanTooSmall),
+        }
+        // rndrkit.rate.counts-invalid-body, .counts-invalid-paths, .before-validation: the request counts
+        // whatever its body holds, so it is counted before the body is judged.
+        let attempt = attempt(token, domain, command, now);
+        let Admission { admitted, state: counted } = judges.limiter.admit(state.window.as_deref(), &attempt);
+        if let Some(state) = counted {
+            writes.push(Write::PutWindow { key: judges.limiter.key(&attempt), state });
+        }
+        if !admitted {
+            return Err(Refusal::RateLimited);
+        }
+        // rndrkit.body.*, rndrkit.paths.*
+        let asked = command.asked.clone()?;
+        // rndrkit.quota.reached, .full-refresh, .rejected-free
+        let (full, paths) = match asked {
+            Asked::Full => (true, state.known_paths.clone()),
+            Asked::Paths(paths) => (false, paths),
+        };
+        let pages = paths.len();
+        let charge = Charge { pages: pages as u64, full };
+        let usage = judges.quota.charge(domain, charge, now).ok_or(Refusal::QuotaReached)?;
+        // rndrkit.quota.counts-refreshes, rndrkit.selective.queues-paths, rndrkit.full.queues-known-paths
+        let name = domain.name.clone();
+        writes.push(Write::SetUsage { domain: name.clone(), usage });
+        writes.push(Write::AppendRefresh(Refresh { domain: name.clone(), accepted_at: now, full, paths }));
+        Ok(if full { Accepted::full(name) } else { Accepted::selective(name, pages) })
     }
-    // rndrkit.auth.token-unknown, .token-foreign, .token-revoked: revoked and unknown look the same.
-    let (token, domain) = match &state.owner {
-        Some((token, domain)) if !token.revoked => (token, domain),
-        Some(_) | None => return Err(Refusal::UnknownToken),
-    };
-    // rndrkit.domain.inactive
-    if !domain.active {
-        return Err(Refusal::DomainInactive);
-    }
-    // rndrkit.plan.starter, .pro, .agency: Agency+ is one tier, not "Agency and more".
-    match domain.plan {
-        Plan::AgencyPlus => {}
-        Plan::Starter | Plan::Pro | Plan::Agency => return Err(Refusal::PlanTooSmall),
-    }
-    // rndrkit.rate.counts-invalid-body, .counts-invalid-paths, .before-validation: the request counts
-    // whatever its body holds, so it is counted before the body is judged.
-    let attempt = attempt(token, domain, command, now);
-    let Admission { admitted, state: counted } = judges.limiter.admit(state.window.as_deref(), &attempt);
-    if let Some(state) = counted {
-        writes.push(Write::PutWindow { key: judges.limiter.key(&attempt), state });
-    }
-    if !admitted {
-        return Err(Refusal::RateLimited);
-    }
-    // rndrkit.body.*, rndrkit.paths.*
-    let asked = command.asked.clone()?;
-    // rndrkit.quota.reached, .full-refresh, .rejected-free
-    let (full, paths) = match asked {
-        Asked::Full => (true, state.known_paths.clone()),
-        Asked::Paths(paths) => (false, paths),
-    };
-    let pages = paths.len();
-    let charge = Charge { pages: pages as u64, full };
-    let usage = judges.quota.charge(domain, charge, now).ok_or(Refusal::QuotaReached)?;
-    // rndrkit.quota.counts-refreshes, rndrkit.selective.queues-paths, rndrkit.full.queues-known-paths
-    let name = domain.name.clone();
-    writes.push(Write::SetUsage { domain: name.clone(), usage });
-    writes.push(Write::AppendRefresh(Refresh { domain: name.clone(), accepted_at: now, full, paths }));
-    Ok(if full { Accepted::full(name) } else { Accepted::selective(name, pages) })
 }
 
 /// The attempt that a request makes on its domain's limit.

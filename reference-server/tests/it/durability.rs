@@ -88,3 +88,45 @@ async fn a_system_clock_cannot_be_moved() {
     assert_eq!(run.rpc("clock.advance", json!({"ms": 1})).await["error"]["code"], -32601);
     run.stop().await;
 }
+
+/// A manifest with one required text.
+fn one_text(key: &str) -> serde_json::Value {
+    json!({
+        "variables": [{"key": key, "label": "Text", "dataType": "text", "required": true}],
+        "loops": [],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_versions_are_published_each_render_fits_the_version_it_names() {
+    const VERSIONS: usize = 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = on_file(&folder.path().join("store.db"), ClockKind::Manual).await;
+    let template = run.template(json!({"manifest": one_text("odd")})).await;
+    let publishing = async {
+        for number in 2..=VERSIONS {
+            let key = if number % 2 == 0 { "even" } else { "odd" };
+            let update = json!({"slug": template.slug, "manifest": one_text(key)});
+            run.control("template.update", update).await;
+        }
+    };
+    let sending = async || {
+        let mut ids = Vec::new();
+        for _ in 0..60 {
+            let reply = run.hook(&template.token, r#"{"odd":"x","even":"x"}"#).await;
+            ids.push(text(&reply.json()["id"]));
+        }
+        ids
+    };
+    let ((), one, two) = tokio::join!(publishing, sending(), sending());
+    for id in one.into_iter().chain(two) {
+        let seen = run.control("render.inspect", json!({ "id": id })).await;
+        let even = seen["version"].as_u64().is_some_and(|version| version % 2 == 0);
+        let expected = if even { json!({"even": "x"}) } else { json!({"odd": "x"}) };
+        assert_eq!(seen["data"], expected, "{seen}");
+    }
+    // What was acknowledged last judges every later request.
+    run.control("template.update", json!({"slug": template.slug, "require_signature": true})).await;
+    run.hook(&template.token, r#"{"odd":"x","even":"x"}"#).await.coded(401, "invalid_signature");
+    run.stop().await;
+}

@@ -7,6 +7,7 @@ mod durability;
 mod examples;
 mod input;
 mod limits;
+mod logs;
 mod pipeline;
 mod rndrkit;
 mod support;

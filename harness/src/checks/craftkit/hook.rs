@@ -5,10 +5,11 @@ use url::Url;
 use uuid::{Uuid, Variant};
 
 use super::bodies::turn_accepted;
+use super::poll::with_key;
 use super::token::never_issued;
 use super::{
-    ACCEPTED, EXAMPLE_BODY, example_manifest, expect_acceptance, fresh, fresh_body, hook, send_first, signed_hook,
-    turn_into_refusal, variable,
+    ACCEPTED, EXAMPLE_BODY, example_manifest, expect_acceptance, fresh, fresh_body, hook, is_accepted, send_first,
+    signed_hook, success, turn_into_refusal, variable,
 };
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, actual, outcome, status};
@@ -144,10 +145,11 @@ fn repeat_first(evidence: &mut Evidence, step: &str) {
 async fn gather_answer(g: &mut Gather) -> Result<(), Stop> {
     let template = g.template(&example_manifest(), json!({})).await?;
     let example = send_first(g, hook("example", &template, EXAMPLE_BODY)).await;
-    if !example.response.is_some_and(|response| response.is_success()) {
-        // Perhaps only unsigned requests are refused; then the answer's form can be seen all the same.
-        let body = fresh_body(g);
-        g.send(signed_hook("signed", &template, body)).await;
+    if !is_accepted(&example) {
+        // Perhaps a signature or a key is all that is missing; then the answer's form can be seen all the same.
+        let [signed, keyed] = [fresh_body(g), fresh_body(g)];
+        g.send(signed_hook("signed", &template, signed)).await;
+        g.send(with_key(hook("keyed", &template, keyed), &template)).await;
     }
     let second = fresh_body(g);
     g.send(hook("second", &template, second)).await;
@@ -157,15 +159,17 @@ async fn gather_answer(g: &mut Gather) -> Result<(), Stop> {
 
 fn judge_answer(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
-    let signed = judge.one("signed").is_some_and(|seen| seen.exchange.is(ACCEPTED));
+    let [signed, keyed] = ["signed", "keyed"].map(|step| judge.one(step).is_some_and(is_success));
     for step in ["example", "second"] {
         judge
             .rule("craftkit.hook.accepted")
             .provided(!signed, "the same is accepted once it is signed, which craftkit.signature.absent judges")
+            .provided(!keyed, "the same is accepted with the project's key, which craftkit.hook.no-api-key judges")
             .expects(step, &[status(ACCEPTED)]);
     }
-    let successes = ["example", "signed", "second"];
-    let successes: Vec<Seen<'_>> = successes.iter().flat_map(|step| judge.all(step)).filter(is_success).collect();
+    let successes = ["example", "signed", "keyed", "second"];
+    let successes: Vec<Seen<'_>> =
+        successes.iter().flat_map(|step| judge.all(step)).filter(|seen| is_success(*seen)).collect();
     if successes.is_empty() {
         for rule in &ANSWER.rules[1..] {
             judge.rule(rule).inconclusive("no request was accepted, so there is no answer to look at");
@@ -178,8 +182,8 @@ fn judge_answer(evidence: &Evidence) -> Vec<Finding> {
     judge.findings()
 }
 
-fn is_success(seen: &Seen<'_>) -> bool {
-    seen.exchange.response.as_ref().is_some_and(Response::is_success)
+fn is_success(seen: Seen<'_>) -> bool {
+    is_accepted(seen.exchange)
 }
 
 /// Each part of the answer for itself: a wrong `id` does not make `pollUrl` wrong, and a missing key is no extra one.
@@ -209,7 +213,8 @@ fn judge_form(judge: &mut Judge<'_>, seen: Seen<'_>) {
 }
 
 fn judge_distinct_ids(judge: &mut Judge<'_>) {
-    let first = judge.one("example").filter(is_success).and_then(|seen| id_of(seen.exchange.response.as_ref()?));
+    let first =
+        judge.one("example").filter(|seen| is_success(*seen)).and_then(|seen| id_of(seen.exchange.response.as_ref()?));
     let known = first.is_some();
     for (step, should_part) in [("second", false), ("same", true)] {
         let first = first.clone();
@@ -219,7 +224,7 @@ fn judge_distinct_ids(judge: &mut Judge<'_>) {
             response.is_success() && (own.is_none() || own != first)
         });
         // A request that is refused has no id; of the two only the repeated body can be refused for what it is.
-        if !should_part && !judge.one(step).as_ref().is_some_and(is_success) {
+        if !should_part && !judge.one(step).is_some_and(is_success) {
             continue;
         }
         let about = judge.rule("craftkit.hook.id").provided(known, "the first request got no `id` to compare with");
@@ -273,14 +278,12 @@ const NO_API_KEY: Check = Check {
 
 async fn gather_no_api_key(g: &mut Gather) -> Result<(), Stop> {
     let template = g.template(&example_manifest(), json!({})).await?;
-    let own = template.api_key.expose().to_owned();
-    let unknown = never_issued(g, &own);
+    let unknown = never_issued(g, template.api_key.expose());
     let body = fresh_body(g);
     send_first(g, hook("no-key", &template, body)).await;
-    for (label, key) in [("own-key", own), ("unknown-key", unknown)] {
-        let body = fresh_body(g);
-        g.send(hook(label, &template, body).header("Authorization", format!("Bearer {key}"))).await;
-    }
+    let [own, other] = [fresh_body(g), fresh_body(g)];
+    g.send(with_key(hook("own-key", &template, own), &template)).await;
+    g.send(hook("unknown-key", &template, other).header("Authorization", format!("Bearer {unknown}"))).await;
     Ok(())
 }
 
@@ -293,7 +296,7 @@ fn judge_no_api_key(evidence: &Evidence) -> Vec<Finding> {
     }
     expect_acceptance(&mut judge, rule, "no-key", "own-key");
     for step in ["own-key", "unknown-key"] {
-        judge.rule(rule).should_part().control("no-key").expects(step, &[status(ACCEPTED)]);
+        judge.rule(rule).should_part().control_fits("no-key", &success()).expects(step, &[success()]);
     }
     judge.findings()
 }
@@ -343,7 +346,7 @@ fn judge_post(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     for step in ["get-with-body", "get"] {
         let nothing_queued = outcome("any answer that queues no render", |response| !queues_render(response));
-        judge.rule("craftkit.hook.post").control("post").expects(step, &[nothing_queued]);
+        judge.rule("craftkit.hook.post").control_fits("post", &success()).expects(step, &[nothing_queued]);
     }
     judge.findings()
 }
@@ -412,7 +415,7 @@ async fn gather_any_content_type(g: &mut Gather) -> Result<(), Stop> {
 fn judge_any_content_type(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     for (step, _) in CONTENT_TYPES {
-        judge.rule("craftkit.hook.any-content-type").control("control").expects(step, &[status(ACCEPTED)]);
+        judge.rule("craftkit.hook.any-content-type").control_fits("control", &success()).expects(step, &[success()]);
     }
     judge.findings()
 }

@@ -8,7 +8,7 @@ use super::bodies::{
 };
 use super::{ACCEPTED, expect_acceptance, hook, repeated, variable};
 use crate::api::Api;
-use crate::checks::judge::{Judge, actual, status};
+use crate::checks::judge::{Judge, actual, refused, status};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::Evidence;
 use crate::gather::{Gather, Stop};
@@ -153,8 +153,8 @@ async fn gather_rows(g: &mut Gather) -> Result<(), Stop> {
         repeated("rows", &[variable("label", "text", true), variable("qty", "number", true), unmarked("note", "text")]),
         repeated("tags", &[variable("word", "text", true)]),
     ];
-    let template = g.template(&manifest(&[title], &loops), json!({})).await?;
-    let one = json!({"title": "Stock", "rows": [row(1)], "tags": [{"word": "blue"}]});
+    let template = g.template(&manifest(&[title, variable("count", "number", true)], &loops), json!({})).await?;
+    let one = json!({"title": "Stock", "count": 3, "rows": [row(1)], "tags": [{"word": "blue"}]});
     let many = with(&one, "/rows", (1..=ROWS_SENT).map(row).collect());
     send_control(g, "flat", &flat, &json!({"title": "Stock"})).await;
     send_control(g, "one-row", &template, &one).await;
@@ -162,6 +162,7 @@ async fn gather_rows(g: &mut Gather) -> Result<(), Stop> {
         ("many-rows", many.clone()),
         ("rows-in-both", with(&many, "/tags", json!([{"word": "blue"}, {"word": "red"}, {"word": "green"}]))),
         ("lacks/title", without(&one, "/title")),
+        ("wrong/count", with(&one, "/count", json!("abc"))),
         ("item-lacks-optional", without(&many, "/rows/0/note")),
         ("object/rows", with(&one, "/rows", row(1))),
         ("text/rows", with(&one, "/rows", json!("Widget"))),
@@ -171,7 +172,7 @@ async fn gather_rows(g: &mut Gather) -> Result<(), Stop> {
         ("text/tags", with(&one, "/tags", json!("blue"))),
         ("absent/rows", without(&one, "/rows")),
         ("empty/rows", with(&one, "/rows", json!([]))),
-        ("absent/both", json!({"title": "Stock"})),
+        ("absent/both", json!({"title": "Stock", "count": 3})),
         ("lacks-field/tags", with(&one, "/tags", json!([{"word": "blue"}, {}]))),
     ];
     cases.extend(faulty_items(&many));
@@ -215,7 +216,14 @@ fn judge_rows(evidence: &Evidence) -> Vec<Finding> {
     }
     for step in FAULTS {
         let acceptable = refusals(&judge, "lacks/title");
-        judge.rule(ITEM).control("many-rows").control("rows-in-both").expects(step, &acceptable);
+        let rule = judge.rule(ITEM).control("many-rows").control("rows-in-both");
+        // What is not refused outside loops either is the concern of the rules about scalars.
+        let rule = match step.split_once('/') {
+            Some(("lacks-field", _)) => rule.control_fits("lacks/title", &refused()),
+            Some(("wrong-type", _)) => rule.control_fits("wrong/count", &refused()),
+            _ => rule,
+        };
+        rule.expects(step, &acceptable);
     }
     for step in WITHOUT_ROWS {
         expect_acceptance(&mut judge, DEFAULT, step, "one-row");

@@ -257,9 +257,10 @@ fn judge_stored(evidence: &Evidence) -> Vec<Finding> {
     for (place, _) in PLACES {
         let stored = evidence.fixture(place).and_then(|call| call.result.as_ref()?.get("data"));
         let at = judge.one(place).map(|seen| seen.at);
+        let control_accepted = judge.one("control").is_some_and(|seen| seen.exchange.is(ACCEPTED));
         let refused = judge.one(place).and_then(|seen| seen.exchange.response.as_ref()).is_some_and(is_refusal);
         let rule = judge.rule(KEPT).control("control").control(place);
-        if refused && judge.one("control").is_some_and(|seen| seen.exchange.is(ACCEPTED)) {
+        if control_accepted && refused {
             // That it should have been accepted is the concern of the rules about unknown keys.
             rule.not_applicable("the body with the unknown key was refused, so nothing of it is stored");
             continue;

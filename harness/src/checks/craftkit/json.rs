@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::bodies::turn_accepted;
-use super::{fresh, hook, own_error, same_refusal, send_first, turn_into_refusal, variable};
+use super::{fresh, hook, own_error, same_refusal, send_first, success, turn_into_refusal, variable};
 use crate::api::Api;
 use crate::checks::judge::{Judge, craftkit_error, status};
 use crate::checks::{Check, Needs, Sabotage};
@@ -140,23 +140,23 @@ fn judge_json(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     for (step, _) in MALFORMED {
         let documented = craftkit_error(BAD_REQUEST, NO_JSON);
-        judge.rule("craftkit.json.malformed").control("control").expects(step, &[documented]);
+        judge.rule("craftkit.json.malformed").control_fits("control", &success()).expects(step, &[documented]);
     }
     // Which answer broken JSON gets is the concern of `craftkit.json.malformed`, and that of unfit data of the input rules.
     let rule = "craftkit.json.empty";
     let same = same_refusal(&judge, "malformed/cut");
-    judge.rule(rule).control("control").expects("empty", &[status(BAD_REQUEST), same]);
+    judge.rule(rule).control_fits("control", &success()).expects("empty", &[status(BAD_REQUEST), same]);
     let same = same_refusal(&judge, "malformed/cut");
     let documented = own_error(BAD_REQUEST, NO_JSON);
-    judge.rule(rule).should_part().control("control").expects("empty", &[documented, same]);
+    judge.rule(rule).should_part().control_fits("control", &success()).expects("empty", &[documented, same]);
 
     let rule = "craftkit.json.non-object";
     for (step, _) in NON_OBJECTS {
         let same = same_refusal(&judge, "unfit");
-        judge.rule(rule).control("control").expects(step, &[status(BAD_REQUEST), same]);
+        judge.rule(rule).control_fits("control", &success()).expects(step, &[status(BAD_REQUEST), same]);
         let same = same_refusal(&judge, "unfit");
         let documented = own_error(BAD_REQUEST, UNFIT);
-        judge.rule(rule).should_part().control("control").expects(step, &[documented, same]);
+        judge.rule(rule).should_part().control_fits("control", &success()).expects(step, &[documented, same]);
     }
     judge.findings()
 }

@@ -26,7 +26,7 @@ use sha2::Sha256;
 
 use crate::api::Api;
 use crate::checks::Check;
-use crate::checks::judge::{Acceptable, Judge, craftkit_code, outcome, status};
+use crate::checks::judge::{Acceptable, Judge, craftkit_code, outcome};
 use crate::evidence::{Evidence, Exchange, Response, Signed};
 use crate::gather::{Gather, Template};
 use crate::target::http::Request;
@@ -118,12 +118,22 @@ pub fn own_error(status: u16, code: &str) -> Acceptable {
     })
 }
 
+/// Any 2xx. That it is exactly 202 is the concern of `craftkit.hook.accepted` alone.
+pub fn success() -> Acceptable {
+    outcome("accepted: 200 to 299", Response::is_success)
+}
+
+/// True if the request was accepted.
+pub fn is_accepted(exchange: &Exchange) -> bool {
+    exchange.response.as_ref().is_some_and(Response::is_success)
+}
+
 /// A finding that a step was accepted. Its control is asked only when it was not: an acceptance needs no further proof.
 pub fn expect_acceptance(judge: &mut Judge<'_>, rule: &'static str, step: &str, control: &str) {
-    let accepted = judge.one(step).is_some_and(|seen| seen.exchange.is(ACCEPTED));
+    let accepted = judge.one(step).is_some_and(|seen| is_accepted(seen.exchange));
     let about = judge.rule(rule);
-    let about = if accepted { about } else { about.control(control) };
-    about.expects(step, &[status(ACCEPTED)]);
+    let about = if accepted { about } else { about.control_fits(control, &success()) };
+    about.expects(step, &[success()]);
 }
 
 /// Makes a step look refused with a nested error; for sabotages.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use super::{ACCEPTED, example_manifest, fresh_body, hook, send_first};
+use super::bodies::manifest;
+use super::{ACCEPTED, fresh, hook, send_first, variable};
 use crate::api::Api;
 use crate::checks::judge::{Judge, actual};
 use crate::checks::{Check, Needs, Sabotage};
@@ -27,6 +28,8 @@ const FORM: &str = "craftkit.pipeline.webhook-form";
 const HOOK: &str = "hook";
 /// Step of the poll that shows whether the render has ended.
 const POLL: &str = "poll";
+/// Status of a poll that shows a render.
+const POLLED: u16 = 200;
 /// Label of what reached the receiver.
 const DELIVERY: &str = "delivery";
 
@@ -155,7 +158,8 @@ async fn gather_outgoing(g: &mut Gather) -> Result<(), Stop> {
         let sent = send_fresh(g, &template).await;
         let Some(id) = id_of(&sent) else { return Ok(()) };
         if let Some(poll) = poll(g, &sent, &template) {
-            g.repeated(poll, TIME_MAX, |exchange| has_ended(exchange).is_some()).await;
+            // Where polls fail, which other rules are about, waiting for the end would only take time.
+            g.repeated(poll, TIME_MAX, |exchange| has_ended(exchange).is_some() || !exchange.is(POLLED)).await;
         }
         let come = |deliveries: &[Delivery]| deliveries.iter().any(|delivery| is_about(delivery, &id));
         if g.deliveries(DELIVERY, &receiver, &subscription, bound, come).await {
@@ -167,14 +171,14 @@ async fn gather_outgoing(g: &mut Gather) -> Result<(), Stop> {
 
 /// A template whose project has subscribed the receiver to the events of renders.
 async fn subscribed(g: &mut Gather, receiver: &Receiver) -> Result<(Template, Subscription), Stop> {
-    let template = g.template(&example_manifest(), json!({})).await?;
+    let template = g.template(&manifest(&[variable("title", "text", true)], &[]), json!({})).await?;
     let subscription = g.subscription(&template.project, receiver.url(), &EVENTS).await?;
     Ok((template, subscription))
 }
 
 async fn send_fresh(g: &mut Gather, template: &Template) -> Exchange {
-    let body = fresh_body(g);
-    send_first(g, hook(HOOK, template, body)).await
+    let body = json!({ "title": fresh(g) });
+    send_first(g, hook(HOOK, template, body.to_string())).await
 }
 
 fn id_of(exchange: &Exchange) -> Option<String> {
@@ -186,7 +190,8 @@ fn poll(g: &Gather, sent: &Exchange, template: &Template) -> Option<Request> {
     let url = Url::parse(sent.json()?.get("pollUrl")?.as_str()?).ok()?;
     let base = Url::parse(g.world().clients.get(&Api::Craftkit)?.base_url()).ok()?;
     let prefix = base.path().trim_end_matches('/');
-    let path = url.path().strip_prefix(prefix).unwrap_or_else(|| url.path());
+    let below = url.path().strip_prefix(prefix).filter(|path| path.starts_with('/'));
+    let path = below.unwrap_or_else(|| url.path());
     let query = url.query().map_or(String::new(), |query| format!("?{query}"));
     let request = Request::new(POLL, Api::Craftkit, "GET", format!("{path}{query}"));
     Some(request.header("Authorization", format!("Bearer {}", template.api_key.expose())))
@@ -346,6 +351,9 @@ async fn gather_retry(g: &mut Gather) -> Result<(), Stop> {
     let receiver = g.receiver(Answering::RefuseFirst { told_apart_by: DELIVERY_ID }).await?;
     let (template, subscription) = subscribed(g, &receiver).await?;
     let sent = send_fresh(g, &template).await;
+    if !sent.is(ACCEPTED) {
+        return Ok(());
+    }
     let first = |deliveries: &[Delivery]| !deliveries.is_empty();
     if !g.deliveries(DELIVERY, &receiver, &subscription, TIME_MAX, first).await {
         return Ok(());

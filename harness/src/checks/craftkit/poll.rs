@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::hook::has_authorization;
-use super::{example_manifest, fresh_body, hook, own_error, send_first, turn_into_refusal};
+use super::{example_manifest, fresh_body, hook, own_error, send_first, success, turn_into_refusal};
 use crate::api::Api;
 use crate::checks::judge::{Judge, actual, not_success, outcome, status};
 use crate::checks::{Check, Needs, Sabotage};
@@ -138,7 +138,7 @@ fn state_of(exchange: &Exchange) -> Option<String> {
 fn judge_poll(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     let found = status(FOUND);
-    judge.rule("craftkit.poll.own-key").control("accepted").expects("own-key", &[found]);
+    judge.rule("craftkit.poll.own-key").control_fits("accepted", &success()).expects("own-key", &[found]);
 
     let rule = "craftkit.poll.requires-key";
     let keyless = judge.one("no-key").is_none_or(|seen| !has_authorization(seen.exchange));

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::bodies::turn_accepted;
 use super::poll::{poll, with_key};
 use super::responses::{ErrorKind, judge_error_form};
-use super::{ACCEPTED, example_manifest, fresh_body, hook, send_first, turn_into_refusal};
+use super::{example_manifest, fresh_body, hook, is_accepted, send_first, success, turn_into_refusal};
 use crate::api::Api;
-use crate::checks::judge::{Acceptable, Judge, craftkit_error, not_success, outcome, status};
+use crate::checks::judge::{Acceptable, Judge, craftkit_error, not_success, outcome};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Body, Evidence, Exchange};
 use crate::gather::{Gather, Stop, Template};
@@ -112,7 +112,6 @@ async fn gather_outage(g: &mut Gather) -> Result<(), Stop> {
     poll_with_key(g, &template, "poll/in-outage", &accepted).await;
     g.set_queue(true).await?;
 
-    let is_accepted = |exchange: &Exchange| exchange.is(ACCEPTED);
     g.settled(hook("retried", &template, during), is_accepted).await;
     g.settled(hook("after", &template, after), is_accepted).await;
     poll_all(g, &template).await;
@@ -121,8 +120,13 @@ async fn gather_outage(g: &mut Gather) -> Result<(), Stop> {
 
 /// Polls every render that was promised, those included that were accepted while the outage was still spreading.
 async fn poll_all(g: &mut Gather, template: &Template) {
-    let promised: Vec<Exchange> =
-        g.evidence().exchanges.iter().filter(|exchange| exchange.is(ACCEPTED)).cloned().collect();
+    let promised: Vec<Exchange> = g
+        .evidence()
+        .exchanges
+        .iter()
+        .filter(|exchange| exchange.request.method == "POST" && is_accepted(exchange))
+        .cloned()
+        .collect();
     for accepted in promised {
         let step = accepted.label.trim_end_matches("/unsettled");
         poll_with_key(g, template, &format!("poll/{step}"), &accepted).await;
@@ -140,14 +144,14 @@ fn judge_outage(evidence: &Evidence) -> Vec<Finding> {
     judge
         .rule("craftkit.queue.unavailable")
         .provoked()
-        .control("before")
+        .control_fits("before", &success())
         .expects("during", &[craftkit_error(UNAVAILABLE, CODE)]);
     judge
         .rule("craftkit.queue.recovers")
         .provoked()
-        .control("before")
+        .control_fits("before", &success())
         .control_fits("during", &not_success())
-        .expects("retried", &[status(ACCEPTED)]);
+        .expects("retried", &[success()]);
     judge_polls(&mut judge);
     judge_error_form(&mut judge, "during", ErrorKind::Other, true);
     judge.findings()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::signature::{mismatched, wrong_digest};
 use super::token::never_issued;
-use super::{example_manifest, fresh_body, hook, hook_at, send_first};
+use super::{example_manifest, fresh_body, hook, hook_at, is_accepted, send_first};
 use crate::api::Api;
 use crate::checks::judge::{Judge, RuleJudge, craftkit_code, outcome};
 use crate::checks::{Check, Needs, Sabotage};
@@ -130,8 +130,7 @@ async fn gather_form(g: &mut Gather) -> Result<(), Stop> {
 
 fn judge_form(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
-    let accepted =
-        judge.one("accepted").and_then(|seen| seen.exchange.response.as_ref()).is_some_and(Response::is_success);
+    let accepted = judge.one("accepted").is_some_and(|seen| is_accepted(seen.exchange));
     judge_json(&mut judge, "accepted", |about| about.provided(accepted, "the request was not accepted"));
     for step in ["malformed", "signature", "token", "unpublished"] {
         judge_error_form(&mut judge, step, ErrorKind::Other, false);

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::bodies::turn_accepted;
 use super::{
     EXAMPLE_BODY, SIGNATURE, example_manifest, expect_acceptance, fresh_body, hook, own_error, same_refusal,
-    send_first, sign, signed_hook, turn_into_refusal,
+    send_first, sign, signed_hook, success, turn_into_refusal,
 };
 use crate::api::Api;
-use crate::checks::judge::{Judge, craftkit_error, not_success, refused};
+use crate::checks::judge::{Judge, RuleJudge, craftkit_error, not_success, refused};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Evidence, Signed};
 use crate::gather::{Gather, Stop, Template};
@@ -24,6 +24,10 @@ pub const CHECKS: &[Check] = &[ACCEPTED_ONES, REFUSED_ONES];
 
 /// Status of a refused signature.
 pub(super) const UNAUTHORIZED: u16 = 401;
+/// The step with a well-formed digest that belongs to no body.
+pub(super) const MISMATCH: &str = "mismatch/random";
+/// The step with a word that is no digest at all.
+const WORD: &str = "malformed/word";
 /// Code of a refused signature.
 pub(super) const CODE: &str = "invalid_signature";
 
@@ -167,13 +171,21 @@ fn judge_accepted_ones(evidence: &Evidence) -> Vec<Finding> {
     // Not seen, a header in capitals is missing: that shows where its absence is refused, and where a wrong one is.
     let rule = "craftkit.signature.header-case";
     expect_acceptance(&mut judge, rule, "enforced/title-case", "enforced/signed");
-    judge.rule(rule).control("signed").control_fits("wrong", &refused()).expects("wrong-title-case", &[refused()]);
+    judge
+        .rule(rule)
+        .control_fits("signed", &success())
+        .control_fits("wrong", &refused())
+        .expects("wrong-title-case", &[refused()]);
 
     let rule = "craftkit.signature.enforced";
-    judge.rule(rule).control("enforced/signed").expects("enforced/unsigned", &[not_success()]);
+    judge.rule(rule).control_fits("enforced/signed", &success()).expects("enforced/unsigned", &[not_success()]);
     let same = same_refusal(&judge, "enforced/wrong");
     let documented = own_error(UNAUTHORIZED, CODE);
-    judge.rule(rule).should_part().control("enforced/signed").expects("enforced/unsigned", &[documented, same]);
+    judge
+        .rule(rule)
+        .should_part()
+        .control_fits("enforced/signed", &success())
+        .expects("enforced/unsigned", &[documented, same]);
     judge.findings()
 }
 
@@ -212,7 +224,7 @@ const REFUSED_ONES: Check = Check {
         Sabotage {
             defect: "verifies signatures only where they are enforced",
             turns_red: &["craftkit.signature.mismatch"],
-            apply: |evidence| turn_accepted(evidence, "mismatch/random"),
+            apply: |evidence| turn_accepted(evidence, MISMATCH),
         },
         Sabotage {
             defect: "accepts the signature of any earlier body",
@@ -277,9 +289,11 @@ const REFUSED_ONES: Check = Check {
     ],
 };
 
+const PER_TEMPLATE: &str = "craftkit.signature.per-template";
+
 /// Steps that every run sends, with their rules.
 const STEPS: [(&str, &str); 16] = [
-    ("craftkit.signature.mismatch", "mismatch/random"),
+    ("craftkit.signature.mismatch", MISMATCH),
     ("craftkit.signature.mismatch", "mismatch/other-body"),
     ("craftkit.signature.malformed", "malformed/one-digit"),
     ("craftkit.signature.malformed", "malformed/half"),
@@ -289,11 +303,11 @@ const STEPS: [(&str, &str); 16] = [
     ("craftkit.signature.malformed", "malformed/1-kib"),
     ("craftkit.signature.malformed", "malformed/not-hex"),
     ("craftkit.signature.malformed", "malformed/word-after"),
-    ("craftkit.signature.malformed", "malformed/word"),
+    ("craftkit.signature.malformed", WORD),
     ("craftkit.signature.base64", "base64/standard"),
     ("craftkit.signature.base64", "base64/for-urls"),
-    ("craftkit.signature.per-template", "per-template/same-project"),
-    ("craftkit.signature.per-template", "per-template/other-project"),
+    (PER_TEMPLATE, "per-template/same-project"),
+    (PER_TEMPLATE, "per-template/other-project"),
     ("craftkit.signature.prefix", "prefix"),
 ];
 
@@ -310,9 +324,9 @@ const MISSPELLINGS: [Misspelling; 12] = [
     ("malformed/one-byte-more", "`00` appended", |digest| format!("{digest}00")),
     ("malformed/twice", "written twice", |digest| digest.repeat(2)),
     ("malformed/1-kib", "written sixteen times", |digest| digest.repeat(16)),
-    ("malformed/not-hex", "the last digit replaced by `g`", |digest| format!("{}g", &digest[..63])),
+    ("malformed/not-hex", "the first digit replaced by `g`", |digest| format!("g{}", &digest[1..])),
     ("malformed/word-after", "`zz` appended", |digest| format!("{digest}zz")),
-    ("malformed/word", "the word `undefined` instead", |_| "undefined".to_owned()),
+    (WORD, "the word `undefined` instead", |_| "undefined".to_owned()),
     ("base64/standard", "written in base64", |digest| STANDARD.encode(bytes_of(digest))),
     ("base64/for-urls", "written in base64 for URLs", |digest| URL_SAFE_NO_PAD.encode(bytes_of(digest))),
     ("prefix", "`sha256=` put in front", |digest| format!("sha256={digest}")),
@@ -326,7 +340,7 @@ fn bytes_of(digest: &str) -> Vec<u8> {
 fn accept_decoded(evidence: &mut Evidence, step: &str) {
     let sent = evidence.step(step).next().is_some();
     if !sent {
-        let other = evidence.step("mismatch/random").map(|(_, exchange)| exchange.clone()).next();
+        let other = evidence.step(MISMATCH).map(|(_, exchange)| exchange.clone()).next();
         evidence
             .exchanges
             .extend(other.map(|exchange| crate::evidence::Exchange { label: step.to_owned(), ..exchange }));
@@ -341,7 +355,7 @@ async fn gather_refused_ones(g: &mut Gather) -> Result<(), Stop> {
     let body = fresh_body(g);
     send_first(g, signed_hook("signed", &template, body)).await;
 
-    let mut requests = vec![mismatched(hook("mismatch/random", &template, fresh_body(g)), &wrong_digest(g))];
+    let mut requests = vec![mismatched(hook(MISMATCH, &template, fresh_body(g)), &wrong_digest(g))];
     let other = fresh_body(g);
     let signing = Signing::honest(&template, other.as_bytes()).over("another body");
     requests.push(signing.on(hook("mismatch/other-body", &template, fresh_body(g))));
@@ -351,6 +365,9 @@ async fn gather_refused_ones(g: &mut Gather) -> Result<(), Stop> {
         requests.push(signing.changed(hook(step, &template, body.clone()), words, change));
     }
     for (step, owner) in [("per-template/same-project", &sibling), ("per-template/other-project", &stranger)] {
+        if owner.inbound_secret == template.inbound_secret {
+            continue;
+        }
         let body = fresh_body(g);
         requests.push(Signing::honest(owner, body.as_bytes()).on(hook(step, &template, body.clone())));
     }
@@ -380,6 +397,11 @@ fn decoded_keys(secret: &str) -> Vec<(&'static str, &'static str, Vec<u8>)> {
 fn judge_refused_ones(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     for (rule, step) in STEPS {
+        if rule == PER_TEMPLATE && judge.one(step).is_none() {
+            let why = "there is no other secret to sign with, which craftkit.template.own-credentials judges";
+            judge.rule(rule).inconclusive(why);
+            continue;
+        }
         expect_refusal(&mut judge, rule, step, "signed");
     }
     let rule = "craftkit.signature.secret-as-text";
@@ -395,16 +417,27 @@ fn judge_refused_ones(evidence: &Evidence) -> Vec<Finding> {
     judge.findings()
 }
 
+/// Begins a finding about a refused signature: the same with a right one is accepted, and wrong ones are refused at all.
+pub(super) fn about_refusal<'j, 'a>(judge: &'j mut Judge<'a>, rule: &'static str, control: &str) -> RuleJudge<'j, 'a> {
+    judge.rule(rule).control_fits(control, &success()).control_fits(MISMATCH, &refused())
+}
+
 /// A finding that a signature was refused as the documents say, or as this target refuses a plain mismatch: only
 /// `craftkit.signature.mismatch` is about how that answer reads.
 pub(super) fn expect_refusal(judge: &mut Judge<'_>, rule: &'static str, step: &str, control: &str) {
     let documented = craftkit_error(UNAUTHORIZED, CODE);
-    let acceptable = if rule == "craftkit.signature.mismatch" {
-        vec![documented]
-    } else {
-        vec![documented, same_refusal(judge, "mismatch/random")]
-    };
-    judge.rule(rule).control(control).expects(step, &acceptable);
+    if rule == "craftkit.signature.mismatch" {
+        return judge.rule(rule).control_fits(control, &success()).expects(step, &[documented]);
+    }
+    let mut acceptable = vec![documented, same_refusal(judge, MISMATCH)];
+    // To most servers these are values of a wrong length; how those are answered is the concern of `craftkit.signature.malformed`.
+    let is_misspelled = matches!(rule, "craftkit.signature.base64" | "craftkit.signature.prefix");
+    if is_misspelled {
+        acceptable.push(same_refusal(judge, WORD));
+    }
+    let about = about_refusal(judge, rule, control);
+    let about = if is_misspelled { about.control_fits(WORD, &refused()) } else { about };
+    about.expects(step, &acceptable);
 }
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 use serde_json::json;
 
 use super::bodies::turn_accepted;
-use super::signature::{CODE, Signing, UNAUTHORIZED, expect_refusal, mismatched, wrong_digest};
+use super::signature::{
+    CODE, MISMATCH, Signing, UNAUTHORIZED, about_refusal, expect_refusal, mismatched, wrong_digest,
+};
 use super::{
-    ACCEPTED, example_manifest, fresh, fresh_body, hook, send_first, signature_vectors, signed_hook, turn_into_refusal,
+    example_manifest, fresh, fresh_body, hook, is_accepted, send_first, signature_vectors, signed_hook, success,
+    turn_into_refusal,
 };
 use crate::api::Api;
-use crate::checks::judge::{Judge, not_success, status};
+use crate::checks::judge::{Judge, not_success};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::Evidence;
 use crate::gather::{Gather, Stop, Template};
@@ -179,7 +182,7 @@ async fn gather_body(g: &mut Gather) -> Result<(), Stop> {
     let template = g.template(&example_manifest(), json!({})).await?;
     let body = fresh_body(g);
     send_first(g, signed_hook("signed", &template, body)).await;
-    let mut requests = vec![mismatched(hook("mismatch/random", &template, fresh_body(g)), &wrong_digest(g))];
+    let mut requests = vec![mismatched(hook(MISMATCH, &template, fresh_body(g)), &wrong_digest(g))];
     for (sent, signed) in SPELLINGS {
         add_spelling(g, &template, sent, signed, &mut requests);
     }
@@ -211,7 +214,7 @@ fn add_spelling(g: &mut Gather, template: &Template, sent: &str, signed: &str, r
 async fn gather_long(g: &mut Gather, template: &Template) -> Result<(), Stop> {
     let [unsigned, signed, original] = [fresh(g), fresh(g), fresh(g)].map(|value| spelled(LONG, &value));
     let long = g.send(hook(&format!("unsigned/{LONG}"), template, unsigned)).await;
-    if !long.is(ACCEPTED) {
+    if !is_accepted(&long) {
         return Ok(());
     }
     // The repeated letter ends the last text, a few bytes before the body does.
@@ -232,9 +235,9 @@ fn judge_body(evidence: &Evidence) -> Vec<Finding> {
         expect_refusal(&mut judge, TAMPERED, step, "signed");
     }
     for (step, _, _) in OTHER_CHANGES.into_iter().chain([SWAPPED]) {
-        judge.rule(TAMPERED).control("signed").expects(step, &[not_success()]);
+        about_refusal(&mut judge, TAMPERED, "signed").expects(step, &[not_success()]);
     }
-    if judge.one(&format!("unsigned/{LONG}")).is_some_and(|seen| seen.exchange.is(ACCEPTED)) {
+    if judge.one(&format!("unsigned/{LONG}")).is_some_and(|seen| is_accepted(seen.exchange)) {
         expect_acceptance_as_sent(&mut judge, LONG);
         expect_refusal(&mut judge, TAMPERED, LATE, &format!("sent/{LONG}"));
     }
@@ -244,10 +247,14 @@ fn judge_body(evidence: &Evidence) -> Vec<Finding> {
 /// A spelling refused without a signature, too, is refused for itself; and where no signature is accepted, spelling explains nothing.
 fn expect_acceptance_as_sent(judge: &mut Judge<'_>, name: &str) {
     let step = format!("sent/{name}");
-    let accepted = judge.one(&step).is_some_and(|seen| seen.exchange.is(ACCEPTED));
+    let accepted = judge.one(&step).is_some_and(|seen| is_accepted(seen.exchange));
     let about = judge.rule(RAW_BODY);
-    let about = if accepted { about } else { about.control(&format!("unsigned/{name}")).control("signed") };
-    about.expects(&step, &[status(ACCEPTED)]);
+    let about = if accepted {
+        about
+    } else {
+        about.control_fits(&format!("unsigned/{name}"), &success()).control_fits("signed", &success())
+    };
+    about.expects(&step, &[success()]);
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::bodies::turn_accepted;
 use super::{
-    example_manifest, expect_acceptance, fresh, fresh_body, hook, hook_at, send_first, turn_into_refusal, variable,
+    example_manifest, expect_acceptance, fresh, fresh_body, hook, hook_at, send_first, success, turn_into_refusal,
+    variable,
 };
 use crate::api::Api;
 use crate::checks::judge::{Judge, craftkit_error, not_success, refused};
@@ -141,10 +142,10 @@ async fn gather_unknown(g: &mut Gather) -> Result<(), Stop> {
 fn judge_unknown(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     let rule = "craftkit.token.unknown";
-    judge.rule(rule).control("control").expects("unknown", &[craftkit_error(404, "invalid_token")]);
+    judge.rule(rule).control_fits("control", &success()).expects("unknown", &[craftkit_error(404, "invalid_token")]);
     for step in ["cut", "lengthened"] {
         // What has not even a token's form may be refused for that.
-        judge.rule(rule).control("control").expects(step, &[refused()]);
+        judge.rule(rule).control_fits("control", &success()).expects(step, &[refused()]);
     }
     judge.findings()
 }
@@ -223,7 +224,7 @@ fn path_segment(text: &str) -> String {
 fn judge_not_an_id(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     for step in ["slug", "id", "secret"] {
-        judge.rule("craftkit.token.not-an-id").control("control").expects(step, &[not_success()]);
+        judge.rule("craftkit.token.not-an-id").control_fits("control", &success()).expects(step, &[not_success()]);
     }
     judge.findings()
 }
@@ -283,7 +284,11 @@ fn judge_selects_template(evidence: &Evidence) -> Vec<Finding> {
         let [both, own, other, neither] = ["both", "own", "other", "neither"].map(|step| format!("{name}/{step}"));
         expect_acceptance(&mut judge, rule, &own, &both);
         // A server that asks for no field at all says nothing about whose manifest it reads.
-        judge.rule(rule).control(&both).control_fits(&neither, &refused()).expects(&other, &[refused()]);
+        judge
+            .rule(rule)
+            .control_fits(&both, &success())
+            .control_fits(&neither, &refused())
+            .expects(&other, &[refused()]);
     }
     judge.findings()
 }

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::bodies::turn_accepted;
-use super::{ACCEPTED, fresh, hook, send_first, turn_into_refusal, variable};
+use super::{fresh, hook, is_accepted, send_first, success, turn_into_refusal, variable};
 use crate::api::Api;
-use crate::checks::judge::{Judge, craftkit_error, not_success, refused, status};
+use crate::checks::judge::{Judge, craftkit_error, not_success, refused};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Evidence, Exchange};
 use crate::gather::{Gather, Stop, Template};
@@ -27,10 +27,6 @@ fn asking_for(key: &str) -> Value {
 /// A body with that text and nothing else.
 fn body_with(g: &mut Gather, key: &str) -> String {
     json!({key: fresh(g)}).to_string()
-}
-
-fn is_accepted(exchange: &Exchange) -> bool {
-    exchange.is(ACCEPTED)
 }
 
 const UNPUBLISHED: Check = Check {
@@ -73,7 +69,7 @@ fn judge_unpublished(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     judge
         .rule("craftkit.version.unpublished")
-        .control("published")
+        .control_fits("published", &success())
         .expects("unpublished", &[craftkit_error(CONFLICT, UNPUBLISHED_CODE)]);
     judge.findings()
 }
@@ -114,9 +110,9 @@ fn judge_published_later(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     judge
         .rule("craftkit.version.published-later")
-        .control("sibling")
+        .control_fits("sibling", &success())
         .control_fits("before", &not_success())
-        .expects("after", &[status(ACCEPTED)]);
+        .expects("after", &[success()]);
     judge.findings()
 }
 
@@ -165,8 +161,12 @@ async fn publish_next(g: &mut Gather, template: &Template, label: &str) -> Resul
 fn judge_manifest(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     let rule = "craftkit.version.manifest";
-    for (step, acceptable) in [("after/new", status(ACCEPTED)), ("after/old", refused())] {
-        judge.rule(rule).control("before/old").control_fits("before/new", &refused()).expects(step, &[acceptable]);
+    for (step, acceptable) in [("after/new", success()), ("after/old", refused())] {
+        judge
+            .rule(rule)
+            .control_fits("before/old", &success())
+            .control_fits("before/new", &refused())
+            .expects(step, &[acceptable]);
     }
     judge.findings()
 }
@@ -223,16 +223,24 @@ fn judge_current(evidence: &Evidence) -> Vec<Finding> {
     let rule = "craftkit.version.current";
     let version = |step| version_at(evidence, step);
     let [Some(old), Some(new), Some(again)] = ["render/old", "render/new", "render/old-again"].map(version) else {
-        judge
-            .rule(rule)
-            .inconclusive("no two renders were accepted, one before and one after a publication, and inspected");
+        let why = if judge.one("new").is_some_and(|seen| !is_accepted(seen.exchange)) {
+            "nothing that fits the next version was accepted, which craftkit.version.manifest judges"
+        } else {
+            "no two renders were accepted, one before and one after a publication, and inspected with their versions"
+        };
+        judge.rule(rule).inconclusive(why);
         return judge.findings();
     };
     let at = judge.one("new").map(|seen| seen.at);
     let expected = format!("a version other than {old} on a render accepted after the next one was published");
-    judge.rule(rule).control("old").control("new").that(new != old, expected, format!("version {new}"), at);
+    judge.rule(rule).control_fits("old", &success()).control_fits("new", &success()).that(
+        new != old,
+        expected,
+        format!("version {new}"),
+        at,
+    );
     let at = judge.one("old").map(|seen| seen.at);
     let expected = format!("version {old} as before on a render accepted before the publication");
-    judge.rule(rule).control("old").that(again == old, expected, format!("version {again}"), at);
+    judge.rule(rule).control_fits("old", &success()).that(again == old, expected, format!("version {again}"), at);
     judge.findings()
 }

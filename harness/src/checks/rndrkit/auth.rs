@@ -334,24 +334,24 @@ const DOMAIN_SCOPE: Check = Check {
             defect: "queues the page for another domain than it says",
             turns_red: &["rndrkit.auth.domain-scope"],
             apply: |evidence| {
-                evidence.edit_fixture("queue-of-second", |result| result["queued_paths"] = json!(["/page-1"]))
+                evidence.edit_fixture("queue-of-second", |result| result["queued_paths"] = json!(["/page-2"]))
             },
         },
     ],
 };
 
 async fn gather_domain_scope(g: &mut Gather) -> Result<(), Stop> {
-    let mut first = g.domain(DomainWish::default()).await?;
-    let mut second = g.domain(DomainWish::default()).await?;
+    let mut first = g.domain(DomainWish::default().pages(3)).await?;
+    let mut second = g.domain(DomainWish::default().pages(1)).await?;
+    // The second domain does not know the pages that are asked for with the first one's token.
+    first.fresh_pages(1);
     g.send(valid("first", &mut first)).await;
     let pages = first.fresh_pages(1);
-    // The two domains know the same paths; the second one asks for pages that the first one never names.
-    second.fresh_pages(2);
     g.send(valid("second", &mut second)).await;
-    let naming = json!({"urls": pages, "domain": second.name});
+    let naming = json!({"urls": &pages, "domain": second.name});
     g.send(refresh("first-naming-second", &first.tokens[0], &naming)).await;
     if offers(g, Method::DomainInspect) {
-        let page = Value::from(&*first.pages()[0]);
+        let page = Value::from(&*pages[0]);
         let shows_page = |state: &Value| state["queued_paths"].as_array().is_some_and(|queue| queue.contains(&page));
         let bound = g.world().settle;
         g.inspected("queue-of-first", &first, bound, shows_page).await?;

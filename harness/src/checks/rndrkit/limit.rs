@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{EDGE_MS, EXHAUSTION_MAX, LIMIT, WINDOW_MS, text, valid_with};
+use super::{EDGE_MS, EXHAUSTION_MAX, LIMIT, WINDOW_MS, text, valid, valid_with};
 use crate::checks::judge::{Acceptable, Judge, RNDRKIT_ERRORS, Seen, actual, outcome};
 use crate::evidence::{Evidence, Exchange, Response};
-use crate::gather::{Domain, DomainWish, Gather, Stop};
+use crate::gather::{Domain, Gather};
+use crate::target::http::Request;
 
 /// Tokens that a domain can have, and over which requests are spread.
 pub const TOKENS: usize = 5;
@@ -122,11 +123,19 @@ pub fn in_numbers(series: &[Seen<'_>]) -> String {
     }
 }
 
-/// Reads the hourly limit from a series.
+/// Requests sent at once after a limit was met. Whoever keeps a count for each connection, as workers behind one address do, serves
+/// some of them.
+const CONFIRMING: usize = 4;
+
+/// Reads the hourly limit from a step's series of requests, which must have been for a fresh domain.
 ///
 /// # Errors
 /// Why nothing can be read from it.
-pub fn measured<'a>(evidence: &Evidence, series: &[Seen<'a>]) -> Result<Measured<'a>, String> {
+pub fn measured<'a>(judge: &Judge<'a>, label: &str) -> Result<Measured<'a>, String> {
+    read_limit(judge.evidence(), &judge.all(label))
+}
+
+fn read_limit<'a>(evidence: &Evidence, series: &[Seen<'a>]) -> Result<Measured<'a>, String> {
     let served = leading(series);
     let Some(first) = series.first() else { return Err("the requests that find the limit were not sent".to_owned()) };
     let Some(refused) = series.get(served) else {
@@ -147,6 +156,9 @@ pub fn measured<'a>(evidence: &Evidence, series: &[Seen<'a>]) -> Result<Measured
     let refusal = if served >= LIMIT { documented.or_like(response) } else { documented };
     if !refusal.fits(response) {
         return Err(format!("request {} for a fresh domain was not refused by the limit: {found}", served + 1));
+    }
+    if count_served(series) > served {
+        return Err(format!("the limit is not one of the domain: {}", in_numbers(series)));
     }
     Ok(Measured { served, refusal })
 }
@@ -206,16 +218,19 @@ pub async fn spend(g: &mut Gather, label: &str, domain: &mut Domain) -> Vec<Exch
     sent
 }
 
-/// Makes a domain with all the tokens it can have.
-///
-/// # Errors
-/// [`Stop::NotRun`] if the fixtures cannot, or give fewer tokens than asked for.
-pub async fn with_all_tokens(g: &mut Gather, wish: DomainWish) -> Result<Domain, Stop> {
-    let domain = g.domain(wish.tokens(TOKENS)).await?;
-    match domain.tokens.len() {
-        TOKENS => Ok(domain),
-        other => Err(Stop::NotRun(format!("domain.create was asked for {TOKENS} tokens and gave {other}"))),
+/// Spends a fresh domain's requests and confirms that they are spent, for [`measured`]. Returns the exchanges that found the limit.
+pub async fn find_limit(g: &mut Gather, label: &str, domain: &mut Domain) -> Vec<Exchange> {
+    let sent = spend(g, label, domain).await;
+    if sent.last().is_some_and(|last| !is_served(last)) {
+        confirm(g, label, domain).await;
     }
+    sent
+}
+
+/// Sends some more requests at once, so that each takes a connection of its own.
+pub async fn confirm(g: &mut Gather, label: &str, domain: &mut Domain) {
+    let requests: Vec<Request> = (0..CONFIRMING).map(|_| valid(label, domain)).collect();
+    g.send_together(&requests).await;
 }
 
 #[cfg(test)]
@@ -272,7 +287,7 @@ mod tests {
     #[track_caller]
     fn check_measured(series: &[(u16, Value)], expected: Result<usize, &str>) {
         let exchanges = answers(series);
-        let found = measured(&Evidence::default(), &seen(&exchanges)).map(|limit| limit.served);
+        let found = read_limit(&Evidence::default(), &seen(&exchanges)).map(|limit| limit.served);
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected),
             (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
@@ -292,6 +307,7 @@ mod tests {
         check_measured(&series(4, &other_words), Err("request 5"));
         check_measured(&series(10, &quota), Err("not refused by the limit"));
         check_measured(&series(0, &documented), Err("not even the first"));
+        check_measured(&[series(10, &documented), vec![ok()]].concat(), Err("not one of the domain"));
         check_measured(&vec![ok(); 25], Err("no limit was met"));
         check_measured(&[], Err("were not sent"));
     }
@@ -300,7 +316,7 @@ mod tests {
     fn a_series_longer_than_a_window_measures_nothing() {
         let mut exchanges = answers(&[ok(), (429, json!({"error": text::RATE}))]);
         exchanges[1].end_ns = WINDOW_MS * MS;
-        assert!(measured(&Evidence::default(), &seen(&exchanges)).is_err());
+        assert!(read_limit(&Evidence::default(), &seen(&exchanges)).is_err());
     }
 
     #[test]

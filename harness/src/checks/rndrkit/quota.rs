@@ -216,8 +216,6 @@ const REJECTED: Check = Check {
 };
 
 async fn gather_rejected(g: &mut Gather) -> Result<(), Stop> {
-    let mut untouched = g.domain(used(MONTHLY - 1)).await?;
-    g.send(valid("control", &mut untouched)).await;
     let mut domain = g.domain(used(MONTHLY - 1)).await?;
     let token = domain.tokens[0].clone();
     let body = urls(&domain.fresh_pages(1));
@@ -229,6 +227,8 @@ async fn gather_rejected(g: &mut Gather) -> Result<(), Stop> {
         g.send(anonymous("refused", &body).header("Authorization", format!("Basic {}", token.value.expose()))).await;
     }
     g.send(with_bearer(anonymous("after", &body), &token)).await;
+    let mut untouched = g.domain(used(MONTHLY - 1)).await?;
+    g.send(valid("control", &mut untouched)).await;
     if !g.world().methods.contains(&Method::DomainInspect) {
         return Ok(());
     }

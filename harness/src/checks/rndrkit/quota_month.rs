@@ -88,6 +88,7 @@ async fn gather_month(g: &mut Gather) -> Result<(), Stop> {
         again.then(|| valid("later", &mut domain)).into_iter().collect()
     })
     .await;
+    g.send(valid("control-later", &mut control)).await;
     Ok(())
 }
 
@@ -150,10 +151,11 @@ fn judge_month(evidence: &Evidence) -> Vec<Finding> {
 fn judge_look(judge: &mut Judge<'_>, refusal: Refusal<'_>, step: &str, asked: Answer, expected: String) {
     let evidence = judge.evidence();
     let refused = is_refused(judge, "start", refusal);
+    let control = if asked == Answer::Served { "control-later" } else { "control" };
     let last = judge.all(step).last().copied();
     let rule = judge
         .rule(MONTHLY_RULE)
-        .control_fits("control", &served())
+        .control_fits(control, &served())
         .provided(refused, "a domain with no renders left was not refused for that");
     let Some(seen) = last else { return rule.inconclusive(format!("the step `{step}` was not sent")) };
     let in_month = evidence.fixture("now").is_some_and(|now| is_in_month(now, seen.exchange));

@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use super::limit::{
-    Answer, Measured, all_inconclusive, count_served, is_served, measured, served, spend, with_all_tokens,
-};
+use super::limit::{Answer, Measured, TOKENS, all_inconclusive, count_served, is_served, measured, served, spend};
 use super::volley::{Ceiling, Flown, VOLLEYS_MIN, Volley, ceiling, change_first, in_numbers, send_volleys};
 use super::{EXHAUSTION_MAX, LIMIT, text, valid};
 use crate::api::Api;
@@ -63,7 +61,7 @@ const CONCURRENT: Check = Check {
 };
 
 async fn gather_concurrent(g: &mut Gather) -> Result<(), Stop> {
-    let mut one_by_one = with_all_tokens(g, DomainWish::default()).await?;
+    let mut one_by_one = g.domain(DomainWish::default().tokens(TOKENS)).await?;
     spend(g, "sequence", &mut one_by_one).await;
     send_volleys(g, &DomainWish::default(), &VOLLEY).await?;
     let mut witness = g.domain(DomainWish::default()).await?;
@@ -74,7 +72,7 @@ async fn gather_concurrent(g: &mut Gather) -> Result<(), Stop> {
 fn judge_concurrent(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     // The same requests one after another: a count for each token, or a limit of eleven, is no race.
-    match measured(evidence, &judge.all("sequence")) {
+    match measured(&judge, "sequence") {
         Err(why) => all_inconclusive(&mut judge, CONCURRENT.rules, &why),
         Ok(limit) => {
             let volleys = Flown::all(&judge);

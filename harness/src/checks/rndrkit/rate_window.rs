@@ -15,8 +15,10 @@
 //! resets one of them early. A sliding limiter remembers the nine late requests, one that refusals extend the 429 just before the
 //! edge, and one that counts in hours from the very first request resets `next` at 120 minutes.
 
-use super::limit::{Answer, Measured, all_inconclusive, count_served, in_numbers, is_served, leading, measured};
-use super::limit::{spend, surely_after, surely_before};
+use super::limit::{
+    Answer, Measured, all_inconclusive, count_served, find_limit, in_numbers, is_served, leading, measured,
+};
+use super::limit::{surely_after, surely_before};
 use super::{EDGE_MS, WINDOW_MS, text, valid};
 use crate::api::Api;
 use crate::checks::judge::{Judge, RuleJudge, Seen, actual};
@@ -66,7 +68,7 @@ enum Moment {
 /// How many requests are sent.
 #[derive(Clone, Copy)]
 enum Amount {
-    /// Until one is not served.
+    /// Until one is not served, and some more at once to confirm it.
     UntilRefused,
     /// As many as the limit was found to be, less this.
     LimitLess(usize),
@@ -284,7 +286,7 @@ async fn gather_window(g: &mut Gather) -> Result<(), Stop> {
 
 async fn send_amount(g: &mut Gather, domain: &mut Domain, label: &str, amount: Amount, limit: usize) -> Vec<Exchange> {
     let count = match amount {
-        Amount::UntilRefused => return spend(g, label, domain).await,
+        Amount::UntilRefused => return find_limit(g, label, domain).await,
         Amount::LimitLess(less) => limit.saturating_sub(less),
         Amount::One => 1,
     };
@@ -301,14 +303,20 @@ fn first_of(evidence: &Evidence, step: &str) -> Option<Exchange> {
 
 fn judge_window(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
-    let limit = match measured(evidence, &judge.all("spent/fill")) {
-        Ok(limit) => limit,
+    let limit = measured(&judge, "spent/fill");
+    let mut windows = match limit {
+        Ok(limit) => Windows { judge, limit, doubt: None, raised: None },
         Err(why) => {
             all_inconclusive(&mut judge, WINDOW.rules, &why);
             return judge.findings();
         }
     };
-    let mut windows = Windows { judge, limit, doubt: None, raised: None };
+    // Where one domain's requests are at the cost of another's, nothing is known of the windows of either.
+    if !windows.are_served("silent/fill") {
+        let why = "a second domain was not served as many requests as the first at the same time";
+        all_inconclusive(&mut windows.judge, WINDOW.rules, why);
+        return windows.judge.findings();
+    }
     windows.judge_anchored();
     windows.judge_not_extended();
     windows.judge_not_sliding();
@@ -354,10 +362,7 @@ impl<'a> Windows<'a> {
         let (window, step) = ("silent/fill", "silent/after");
         let expected = "requests served again once an hour has passed since the window's first request";
         let asked = Asked { rule: ANCHORED, window, step, answer: Answer::Served, expected };
-        let provided = [
-            (self.are_served(window), "the requests of the window were not all served"),
-            (self.is_after(window, step, WINDOW_MS), "it may have come before the window's end"),
-        ];
+        let provided = [(self.is_after(window, step, WINDOW_MS), "it may have come before the window's end")];
         // How many of them are served is the concern of another rule.
         self.ask(&asked, 1, &provided);
     }

@@ -157,19 +157,34 @@ fn judge_outcome(judge: &mut Judge<'_>, step: &str, documented: u16, forms: &[Fo
     let json: [Form; 1] = [("rndrkit.http.json", is_json)];
     // Of the requests that look for the limit, the last one met it.
     let last = judge.all(step).last().copied();
-    for (rule, form) in json.iter().chain(forms) {
-        match last {
-            Some(seen) => about(judge, rule, seen, documented).expects_of(seen, &[form()]),
-            None => judge.rule(rule).inconclusive(format!("the step `{step}` was not sent")),
+    let Some(seen) = last else {
+        for (rule, _) in json.iter().chain(forms) {
+            judge.rule(rule).inconclusive(format!("the step `{step}` was not sent"));
         }
+        return;
+    };
+    if let Some(other) = answered_otherwise(seen, documented) {
+        for (rule, _) in json.iter().chain(forms) {
+            let why = format!("`{step}` got {other} and not {documented}, which the rule about that answer judges");
+            judge.rule(rule).not_applicable(why);
+        }
+        return;
     }
-    if let Some(seen) = last {
-        about(judge, "rndrkit.http.json", seen, documented).should_part().expects_of(seen, &[has_json_type()]);
+    for (rule, form) in json.iter().chain(forms) {
+        about(judge, rule, seen, documented).expects_of(seen, &[form()]);
     }
+    about(judge, "rndrkit.http.json", seen, documented).should_part().expects_of(seen, &[has_json_type()]);
 }
 
-/// Begins a finding about the form of an answer. An answer with another status than the documented one is the concern of the rule
-/// about that error; its form is then nothing documented.
+/// The status in place of the documented one, if it is an answer of the API itself. The form of such an answer is nothing
+/// documented.
+fn answered_otherwise(seen: Seen<'_>, documented: u16) -> Option<u16> {
+    const TOO_MANY_REQUESTS: u16 = 429;
+    let status = seen.exchange.status().filter(|status| *status != documented && *status != TOO_MANY_REQUESTS)?;
+    (200..500).contains(&status).then_some(status)
+}
+
+/// Begins a finding about the form of an answer.
 fn about<'j, 'a>(judge: &'j mut Judge<'a>, rule: &'static str, seen: Seen<'a>, documented: u16) -> RuleJudge<'j, 'a> {
     let came = seen.exchange.is(documented);
     // Also the 429 was provoked: the check has spent the domain's requests.

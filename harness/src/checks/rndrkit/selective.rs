@@ -3,14 +3,12 @@
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
-use super::{
-    accepted, field, named_paths, offers, pages_queued, queued_paths, refresh, refresh_raw, text, urls, valid,
-};
+use super::{accepted, field, named_paths, offers, pages_queued, queued_paths, refresh, refresh_raw, text, urls};
 use crate::api::Api;
 use crate::checks::judge::{Judge, outcome, status};
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{Evidence, Exchange};
-use crate::gather::{DomainWish, Gather, Stop};
+use crate::evidence::{Evidence, Exchange, Response};
+use crate::gather::{Domain, DomainWish, Gather, Stop};
 use crate::target::protocol::Method;
 use crate::verdict::Finding;
 
@@ -56,7 +54,7 @@ const EXAMPLES: Check = Check {
             apply: |evidence| {
                 let spaced = evidence.exchanges.iter_mut().find(|exchange| exchange.label == "example");
                 let spaced = spaced.expect("the examples were sent");
-                spaced.response = Some(crate::evidence::Response::json_of(400, &json!({"error": text::BODY})));
+                spaced.response = Some(Response::json_of(400, &json!({"error": text::BODY})));
             },
         },
     ],
@@ -195,19 +193,27 @@ const OVER_TWENTY: Check = Check {
 };
 
 async fn gather_over_twenty(g: &mut Gather) -> Result<(), Stop> {
-    const LISTS: [(&str, usize); 3] = [("twenty", PATHS_MAX), ("twenty-one", PATHS_MAX + 1), ("forty", 2 * PATHS_MAX)];
-    let pages = LISTS.iter().map(|(_, count)| count).sum::<usize>() + 1;
-    let mut domain = g.domain(DomainWish::default().pages(pages)).await?;
-    for (label, count) in LISTS {
+    let mut domain = g.domain(DomainWish::default().pages(PATHS_MAX + (PATHS_MAX + 1) + 2 * PATHS_MAX + 1)).await?;
+    let twenty = domain.fresh_pages(PATHS_MAX);
+    g.send(refresh("twenty", &domain.tokens[0], &urls(&twenty))).await;
+    see_queue(g, "queue-of-twenty", &domain, &twenty[PATHS_MAX - 1]).await?;
+    for (label, count) in [("twenty-one", PATHS_MAX + 1), ("forty", 2 * PATHS_MAX)] {
         let body = urls(&domain.fresh_pages(count));
         g.send(refresh(label, &domain.tokens[0], &body)).await;
     }
-    g.send(valid("last", &mut domain)).await;
+    // What the long lists had queued would stand before this.
+    let last = domain.fresh_pages(1);
+    g.send(refresh("last", &domain.tokens[0], &urls(&last))).await;
+    see_queue(g, "queue", &domain, &last[0]).await
+}
+
+/// Inspects a domain, where that is offered, until a path is queued.
+async fn see_queue(g: &mut Gather, label: &str, domain: &Domain, path: &str) -> Result<(), Stop> {
     if offers(g, Method::DomainInspect) {
-        let last = domain.pages().last().cloned().map_or(Value::Null, Value::from);
-        let shows_last = |state: &Value| state["queued_paths"].as_array().is_some_and(|queue| queue.contains(&last));
+        let path = Value::from(path);
+        let shows_path = |state: &Value| state["queued_paths"].as_array().is_some_and(|queue| queue.contains(&path));
         let bound = g.world().settle;
-        g.inspected("queue", &domain, bound, shows_last).await?;
+        g.inspected(label, domain, bound, shows_path).await?;
     }
     Ok(())
 }
@@ -231,19 +237,21 @@ fn judge_over_twenty(evidence: &Evidence) -> Vec<Finding> {
             .provided(trusted, "the `pagesQueued` for twenty paths was not 20 either")
             .provided(told, "the answer does not say how many pages were queued")
             .expects(step, &[within]);
-        let Some(queue) = queued_paths(evidence, "queue") else { continue };
+        let queues = queued_paths(evidence, "queue-of-twenty").zip(queued_paths(evidence, "queue"));
+        let Some((before, queue)) = queues else { continue };
         let named: Vec<String> = judge.all(step).iter().flat_map(|seen| named_paths(seen.exchange)).collect();
         let queued = named.iter().filter(|path| queue.contains(path)).count();
+        let untouched = !named.iter().any(|path| before.contains(path));
         let expected = format!("at most {PATHS_MAX} of the {} named pages in the queue", named.len());
         let actual = format!("{queued} of the {} named pages in the queue", named.len());
-        judge.rule(rule).control("twenty").that(queued <= PATHS_MAX, expected, actual, judge_at(evidence, step));
+        judge.rule(rule).control("twenty").provided(untouched, "the queue held pages before they were named").that(
+            queued <= PATHS_MAX,
+            expected,
+            actual,
+            evidence.step(step).next().map(|(at, _)| at),
+        );
     }
     judge.findings()
-}
-
-/// Position of the first exchange of a step.
-fn judge_at(evidence: &Evidence, step: &str) -> Option<usize> {
-    evidence.step(step).next().map(|(at, _)| at)
 }
 
 const QUEUES_PATHS: Check = Check {

@@ -1,6 +1,6 @@
 //! Volleys: more requests in flight at one instant than a limit admits, each volley for a domain of its own.
 
-use super::limit::{TOKENS, count_served, is_served, most_in_flight, surely_in_one_window, with_all_tokens};
+use super::limit::{TOKENS, count_served, is_served, most_in_flight, surely_in_one_window};
 use super::{PATH, valid_with};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen};
@@ -37,7 +37,7 @@ pub async fn send_volleys(g: &mut Gather, wish: &DomainWish, volley: &Volley) ->
     let mut overlapped = 0;
     for number in 1..=VOLLEYS_MAX {
         let (at_once, after) = steps(number);
-        let mut domain = with_all_tokens(g, wish.clone()).await?;
+        let mut domain = g.domain(wish.clone().tokens(TOKENS)).await?;
         g.open_connections(Api::Rndrkit, PATH, volley.size).await;
         let mut requests: Vec<Request> = Vec::new();
         for place in 0..volley.size {

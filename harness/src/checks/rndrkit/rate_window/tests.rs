@@ -225,6 +225,16 @@ fn the_documented_limiter_passes_at_every_phase() {
 }
 
 #[test]
+fn other_words_of_the_refusal_are_no_concern_of_the_window() {
+    let mut evidence = evidence_of(&|| fixed(TEN, WINDOW_MS), 0, 0);
+    for exchange in evidence.exchanges.iter_mut().filter(|exchange| !is_served(exchange)) {
+        exchange.response = Some(Response::json_of(403, &json!({"error": "Come back later"})));
+    }
+    let findings = judge_window(&evidence);
+    assert!(findings.iter().all(|finding| finding.status == Status::Pass), "{findings:#?}");
+}
+
+#[test]
 fn limits_of_nine_and_eleven_are_no_concern_of_the_window() {
     check(&|| fixed(9, WINDOW_MS), &[&[]]);
     check(&|| fixed(11, WINDOW_MS), &[&[]]);

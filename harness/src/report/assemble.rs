@@ -1,0 +1,182 @@
+//! From the results of a run to its report: what each rule, and the whole, amounts to. `verify` takes the same way from stored evidence.
+
+use crate::catalogue::{self, Rule};
+use crate::known::{self, KnownFailure};
+use crate::report::{
+    CONTRACT, CheckReport, KnownReport, NotDeleted, PENDING, Report, RuleReport, SCHEMA, Scope, Summary, Target,
+};
+use crate::runner::open::OpenTarget;
+use crate::runner::select::{Narrowing, Selection};
+use crate::runner::{CheckResult, Run};
+use crate::secret::SecretBook;
+use crate::target::protocol::Implementation;
+use crate::verdict::{Status, Verdict, worst};
+
+/// What a report says about a run besides its results.
+pub struct Frame<'a> {
+    /// What was judged.
+    pub target: &'a OpenTarget,
+    /// Seed of the run.
+    pub seed: u64,
+    /// When it began.
+    pub started_at: jiff::Timestamp,
+    /// How long it took.
+    pub duration: std::time::Duration,
+    /// What it was narrowed to.
+    pub narrowing: &'a Narrowing,
+    /// A broken should rule counts.
+    pub strict: bool,
+    /// Failures that the target file lists as known.
+    pub known: &'a [KnownFailure],
+}
+
+/// The report of a run. Every secret that any check was given is replaced wherever it shows.
+pub fn report(frame: &Frame<'_>, selection: &Selection, run: Run) -> Report {
+    let secrets = all_secrets(frame, &run);
+    let mut report = Report {
+        schema: SCHEMA.to_owned(),
+        contract: CONTRACT.to_owned(),
+        tool: Implementation { name: "hookproof".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        target: Target { name: frame.target.name.clone(), implementation: frame.target.implementation.clone() },
+        seed: frame.seed,
+        started_at: frame.started_at.to_string(),
+        duration_ms: u64::try_from(frame.duration.as_millis()).unwrap_or(u64::MAX),
+        scope: Scope {
+            apis: crate::runner::apis(&frame.target.world),
+            only: frame.narrowing.only.clone(),
+            skip: frame.narrowing.skip.clone(),
+            api: frame.narrowing.api,
+            excluded: frame.narrowing.exclusions.clone(),
+        },
+        strict: frame.strict,
+        // The conclusions follow from the rest.
+        verdict: Verdict::Incomplete,
+        summary: Summary::default(),
+        known_failures: Vec::new(),
+        rules: Vec::new(),
+        observations: Vec::new(),
+        not_deleted: not_deleted(&run.results),
+        defects: run.results.iter().filter_map(|result| result.defect.clone()).collect(),
+        interrupted_by: run.interrupted.map(|signal| signal.0),
+        checks: run.results.into_iter().map(check_report).collect(),
+    };
+    conclude(&mut report, selection, frame.known, frame.narrowing.is_narrow());
+    cleaned(report, &secrets)
+}
+
+/// Draws the conclusions: rules, known failures, summary and verdict from the findings of the checks.
+pub fn conclude(report: &mut Report, selection: &Selection, known: &[KnownFailure], narrowed: bool) {
+    let mut rules = rule_reports(selection, &report.checks);
+    let today = report.started_at.parse::<jiff::Timestamp>().unwrap_or_default();
+    let today = today.to_zoned(jiff::tz::TimeZone::UTC).date();
+    report.known_failures = known
+        .iter()
+        .map(|entry| {
+            let status = rules.iter().find(|rule| rule.id == entry.rule).map(|rule| rule.status);
+            KnownReport { entry: entry.clone(), state: known::state(entry, status, today) }
+        })
+        .collect();
+    for known in report.known_failures.iter().filter(|known| known.state == known::KnownState::Fails) {
+        for rule in rules.iter_mut().filter(|rule| rule.id == known.entry.rule) {
+            rule.status = Status::Known;
+        }
+    }
+    report.summary = Summary::of(&rules);
+    report.rules = rules;
+    report.verdict = verdict(report, narrowed);
+}
+
+fn verdict(report: &Report, narrowed: bool) -> Verdict {
+    if report.interrupted_by.is_some() {
+        Verdict::Interrupted
+    } else if report.fails() || report.rules.iter().any(|rule| rule.status == Status::Known) {
+        Verdict::DoesNotConform
+    } else if report.rules.iter().any(|rule| report.is_open(rule)) || !report.judged_anything() {
+        Verdict::Incomplete
+    } else if narrowed {
+        Verdict::Partial
+    } else {
+        Verdict::Conforms
+    }
+}
+
+fn rule_reports(selection: &Selection, checks: &[CheckReport]) -> Vec<RuleReport> {
+    let in_scope = selection.rules.iter().map(|rule| judged_rule(rule, checks));
+    let excluded = selection.excluded.iter().map(|(rule, reason)| RuleReport {
+        id: rule.id.to_owned(),
+        level: rule.level.name().to_owned(),
+        status: Status::Excluded,
+        reason: reason.clone(),
+        checks: Vec::new(),
+    });
+    let mut reports: Vec<RuleReport> = in_scope.chain(excluded).collect();
+    reports.sort_by_key(|report| catalogue::all().position(|rule| rule.id == report.id));
+    reports
+}
+
+fn judged_rule(rule: &Rule, checks: &[CheckReport]) -> RuleReport {
+    let findings = checks.iter().flat_map(|check| &check.findings).filter(|finding| finding.rule == rule.id);
+    let judging: Vec<String> =
+        crate::checks::all().filter(|check| check.rules.contains(&rule.id)).map(|check| check.id.to_owned()).collect();
+    let (status, reason) = match worst(findings) {
+        Some(finding) => (finding.status, finding.actual.clone()),
+        None if judging.is_empty() => (Status::NotRun, PENDING.to_owned()),
+        None => (Status::NotRun, "the run ended before its check".to_owned()),
+    };
+    RuleReport { id: rule.id.to_owned(), level: rule.level.name().to_owned(), status, reason, checks: judging }
+}
+
+fn check_report(result: CheckResult) -> CheckReport {
+    CheckReport {
+        id: result.check.id.to_owned(),
+        duration_ms: u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX),
+        stopped: result.stopped,
+        findings: result.findings,
+        evidence: result.evidence,
+    }
+}
+
+fn not_deleted(results: &[CheckResult]) -> Vec<NotDeleted> {
+    let left = results.iter().flat_map(|result| &result.not_deleted);
+    left.map(|(leftover, reason)| NotDeleted {
+        method: leftover.method.name().to_owned(),
+        value: leftover.value.clone(),
+        reason: reason.clone(),
+    })
+    .collect()
+}
+
+fn all_secrets(frame: &Frame<'_>, run: &Run) -> SecretBook {
+    let mut book = SecretBook::default();
+    book.merge(&frame.target.world.secrets);
+    for result in &run.results {
+        book.add_all(&result.book, result.check.id);
+    }
+    book
+}
+
+/// A secret of one check may show in what another saw, if the target mixes them up; nothing may leave with it.
+fn cleaned(report: Report, secrets: &SecretBook) -> Report {
+    let value = serde_json::to_value(&report).expect("a report has only text keys");
+    let filtered = secrets.filter().value(&value);
+    if filtered == value {
+        return report;
+    }
+    serde_json::from_value(filtered).expect("only texts were replaced")
+}
+
+impl Summary {
+    fn of(rules: &[RuleReport]) -> Summary {
+        let count = |status: Status| rules.iter().filter(|rule| rule.status == status).count();
+        Summary {
+            pass: count(Status::Pass),
+            fail: count(Status::Fail),
+            warn: count(Status::Warn),
+            inconclusive: count(Status::Inconclusive),
+            not_run: count(Status::NotRun),
+            not_applicable: count(Status::NotApplicable),
+            excluded: count(Status::Excluded),
+            known: count(Status::Known),
+        }
+    }
+}

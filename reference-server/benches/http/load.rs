@@ -1,0 +1,198 @@
+//! A client that costs little: requests are bytes made beforehand, answers are read for their length.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reference_server::craftkit::signature;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::child::{CONTROL, Kind};
+
+/// Domains that refreshes are spread over.
+const DOMAINS: usize = 1000;
+/// Templates that hooks are spread over.
+const TEMPLATES: usize = 20;
+
+/// The body of the documents' shell example.
+const EXAMPLE: &str =
+    r#"{"customer":{"name":"Acme Corp"},"items":[{"name":"Widget","qty":5,"price":9.99}],"total":49.95}"#;
+
+/// What is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// RndrKit's refresh of two paths.
+    Refresh,
+    /// CraftKit's hook, signed.
+    Hook,
+}
+
+impl Endpoint {
+    pub(crate) const ALL: [Endpoint; 2] = [Endpoint::Refresh, Endpoint::Hook];
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Refresh => write!(f, "POST /api/webhook/refresh, two paths, {DOMAINS} domains"),
+            Endpoint::Hook => write!(f, "POST /v1/hooks/:token, signed, {} bytes, {TEMPLATES} templates", EXAMPLE.len()),
+        }
+    }
+}
+
+/// The requests of a load, after making on the server what they need.
+pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr) -> Vec<Vec<u8>> {
+    match endpoint {
+        Endpoint::Refresh => {
+            let tokens = match kind {
+                Kind::Hyper => vec!["rk_wh_0123456789abcdef0123456789abcdef".to_owned(); DOMAINS],
+                Kind::Sqlite | Kind::Memory => {
+                    let made = control(server, "domain.create", &json!({}), DOMAINS).await;
+                    made.iter().map(|domain| text(&domain["tokens"][0]["token"])).collect()
+                }
+            };
+            tokens.iter().map(|token| refresh(server, token)).collect()
+        }
+        Endpoint::Hook => {
+            let made = match kind {
+                Kind::Hyper => {
+                    vec![json!({"inbound_token": "0123456789abcdef0123456789abcdef", "inbound_secret": "s"}); TEMPLATES]
+                }
+                Kind::Sqlite | Kind::Memory => {
+                    control(server, "template.create", &json!({ "manifest": manifest() }), TEMPLATES).await
+                }
+            };
+            made.iter().map(|template| hook(server, template)).collect()
+        }
+    }
+}
+
+fn refresh(server: SocketAddr, token: &str) -> Vec<u8> {
+    let body = r#"{"urls":["/blog/new-post","/pricing"]}"#;
+    post(server, "/api/webhook/refresh", &format!("authorization: Bearer {token}\r\n"), body)
+}
+
+fn hook(server: SocketAddr, template: &Value) -> Vec<u8> {
+    let signature = signature::sign(&text(&template["inbound_secret"]), EXAMPLE.as_bytes());
+    let path = format!("/v1/hooks/{}", text(&template["inbound_token"]));
+    post(server, &path, &format!("x-craftkit-signature: {signature}\r\n"), EXAMPLE)
+}
+
+fn post(server: SocketAddr, path: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: {server}\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// Calls a method of the control plane so many times, in one batch.
+async fn control(server: SocketAddr, method: &str, params: &Value, times: usize) -> Vec<Value> {
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let batch = Value::Array(vec![call; times]).to_string();
+    let request = post(server, "/_control", &format!("authorization: Bearer {CONTROL}\r\n"), &batch);
+    let mut connection = Connection::open(server).await;
+    let (_, body) = connection.ask(&request).await;
+    let Value::Array(answers) = serde_json::from_slice(&body).unwrap() else { panic!("no batch was answered") };
+    answers.into_iter().map(|mut answer| answer["result"].take()).collect()
+}
+
+/// Loads a server for a while: how many requests were accepted, and how long it took.
+pub(crate) async fn run(
+    server: SocketAddr,
+    requests: Vec<Vec<u8>>,
+    connections: usize,
+    length: Duration,
+) -> (u64, Duration) {
+    let requests = Arc::new(requests);
+    let mut open = Vec::new();
+    for _ in 0..connections {
+        open.push(Connection::open(server).await);
+    }
+    let began = Instant::now();
+    let mut loads = JoinSet::new();
+    for (number, mut connection) in open.into_iter().enumerate() {
+        let requests = requests.clone();
+        loads.spawn(async move {
+            let mut accepted = 0;
+            let mine = requests.iter().cycle().skip(number * requests.len() / connections);
+            for request in mine {
+                if began.elapsed() >= length {
+                    break;
+                }
+                let (status, _) = connection.ask(request).await;
+                assert!(status == 200 || status == 202, "a request of the load got {status}");
+                accepted += 1;
+            }
+            accepted
+        });
+    }
+    let accepted = loads.join_all().await.into_iter().sum();
+    (accepted, began.elapsed())
+}
+
+struct Connection {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(server: SocketAddr) -> Connection {
+        let stream = TcpStream::connect(server).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection { stream, read: Vec::with_capacity(4096) }
+    }
+
+    /// Sends a request and reads its answer: status and body.
+    async fn ask(&mut self, request: &[u8]) -> (u16, Vec<u8>) {
+        self.stream.write_all(request).await.unwrap();
+        self.read.clear();
+        let head = loop {
+            assert!(self.stream.read_buf(&mut self.read).await.unwrap() > 0, "the server closed a connection");
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+        };
+        let length = content_length(&self.read[..head]);
+        while self.read.len() < head + length {
+            assert!(self.stream.read_buf(&mut self.read).await.unwrap() > 0, "the server closed a connection");
+        }
+        let status = std::str::from_utf8(&self.read[9..12]).unwrap().parse().unwrap();
+        (status, self.read[head..head + length].to_vec())
+    }
+}
+
+/// Both servers write header names in lower case.
+fn content_length(head: &[u8]) -> usize {
+    const NAME: &str = "content-length: ";
+    let head = std::str::from_utf8(head).unwrap();
+    let at = head.find(NAME).unwrap() + NAME.len();
+    head[at..].lines().next().unwrap().parse().unwrap()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// A manifest that the example fits.
+fn manifest() -> Value {
+    json!({
+        "variables": [
+            {"key": "customer.name", "label": "Customer", "dataType": "text", "required": true},
+            {"key": "total", "label": "Total", "dataType": "currency", "required": true},
+        ],
+        "loops": [{
+            "key": "items",
+            "label": "Items",
+            "itemFields": [
+                {"key": "name", "label": "Name", "dataType": "text", "required": true},
+                {"key": "qty", "label": "Qty", "dataType": "number", "required": true},
+                {"key": "price", "label": "Price", "dataType": "currency"},
+            ],
+        }],
+    })
+}

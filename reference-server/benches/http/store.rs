@@ -1,0 +1,148 @@
+//! The store without a server, beside the least that makes decisions durable: a preallocated log.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use reference_server::store::records::{Refresh, Write};
+use reference_server::store::{sqlite, transact};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+/// Bytes of a row beside its counter.
+pub(crate) const ROW_BYTES: usize = 190;
+/// Counters that decisions are spread over.
+const COUNTERS: usize = 1000;
+/// Decisions that may wait; more than ever do.
+const PENDING: usize = 8192;
+/// Most decisions in one commit, as in the store.
+const MAX_BATCH: usize = 512;
+/// Size of the log; it wraps around.
+const LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Runs tasks that each make one decision after the other; gives decisions a second.
+async fn run<F: Future<Output = ()> + Send>(
+    tasks: usize,
+    length: Duration,
+    decide: impl Fn(usize) -> F + Clone + Send + 'static,
+) -> f64
+where
+    F: 'static,
+{
+    let began = Instant::now();
+    let mut running = JoinSet::new();
+    for task in 0..tasks {
+        let decide = decide.clone();
+        running.spawn(async move {
+            let mut made = 0_usize;
+            while began.elapsed() < length {
+                decide((task * COUNTERS / tasks + made) % COUNTERS).await;
+                made += 1;
+            }
+            made
+        });
+    }
+    let made: usize = running.join_all().await.into_iter().sum();
+    made as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Decisions a second of the SQLite store.
+pub(crate) async fn sqlite(path: &Path, tasks: usize, length: Duration) -> f64 {
+    let store = sqlite::open(path, PENDING).await.unwrap();
+    let deciding = store.clone();
+    let rate = run(tasks, length, move |counter| {
+        let store = deciding.clone();
+        async move {
+            let domain = format!("site-{counter}.example");
+            let row = "/".repeat(ROW_BYTES);
+            let decided = transact(&*store, move |view| {
+                let count = view.window(&domain)?.and_then(|state| state.last().copied()).unwrap_or(0);
+                let counted = Write::PutWindow { key: domain.clone(), state: vec![0, count + 1] };
+                let refresh = Refresh { domain: domain.clone(), accepted_at: 0, full: false, paths: vec![row.clone()] };
+                Ok((count, vec![counted, Write::AppendRefresh(refresh)]))
+            });
+            decided.await.unwrap();
+        }
+    })
+    .await;
+    tokio::task::spawn_blocking(move || store.close()).await.unwrap();
+    rate
+}
+
+/// A decision on its way into the log.
+struct Entry {
+    counter: String,
+    row: String,
+    reply: oneshot::Sender<u64>,
+}
+
+type Done = Vec<(oneshot::Sender<u64>, u64)>;
+
+/// Decisions a second of a map and a log that is flushed once a batch, with the store's own way of handing out replies.
+pub(crate) async fn log(path: &Path, tasks: usize, length: Duration) -> f64 {
+    let file = preallocated(path);
+    let (sender, receiver) = sync_channel(PENDING);
+    let (done, mut batches) = unbounded_channel::<Done>();
+    tokio::spawn(async move {
+        while let Some(batch) = batches.recv().await {
+            batch.into_iter().for_each(|(reply, count)| reply.send(count).unwrap());
+        }
+    });
+    let writer = std::thread::spawn(move || write(&file, &receiver, &done));
+    let sender: Arc<SyncSender<Entry>> = Arc::new(sender);
+    let rate = run(tasks, length, move |counter| {
+        let sender = sender.clone();
+        async move {
+            let (reply, replied) = oneshot::channel();
+            let entry = Entry { counter: format!("site-{counter}.example"), row: "/".repeat(ROW_BYTES), reply };
+            sender.try_send(entry).unwrap_or_else(|_| panic!("the log's queue is full"));
+            replied.await.unwrap();
+        }
+    })
+    .await;
+    tokio::task::spawn_blocking(move || writer.join().unwrap()).await.unwrap();
+    rate
+}
+
+/// Written once, so that later writes change no metadata.
+fn preallocated(path: &Path) -> File {
+    let mut file = File::create(path).unwrap();
+    let zeros = vec![0; 1024 * 1024];
+    for _ in 0..LOG_BYTES / zeros.len() as u64 {
+        file.write_all(&zeros).unwrap();
+    }
+    file.sync_all().unwrap();
+    file
+}
+
+fn write(file: &File, receiver: &Receiver<Entry>, done: &UnboundedSender<Done>) {
+    let mut counters: HashMap<String, u64> = HashMap::new();
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while let Ok(first) = receiver.recv() {
+        let mut batch = Vec::new();
+        buffer.clear();
+        for entry in std::iter::once(first).chain(receiver.try_iter()).take(MAX_BATCH) {
+            let Entry { counter, row, reply } = entry;
+            buffer.extend_from_slice(counter.as_bytes());
+            buffer.extend_from_slice(row.as_bytes());
+            let count = counters.entry(counter).or_insert(0);
+            *count += 1;
+            buffer.extend_from_slice(&count.to_le_bytes());
+            batch.push((reply, *count));
+        }
+        if at + buffer.len() as u64 > LOG_BYTES {
+            at = 0;
+        }
+        file.write_all_at(&buffer, at).unwrap();
+        file.sync_data().unwrap();
+        at += buffer.len() as u64;
+        done.send(batch).unwrap();
+    }
+}
