@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn nothing_a_target_says_becomes_markup() {
-        assert_eq!(escaped("<img src=x> | `a` @all\n# b"), "&lt;img src=x&gt; \\| \\`a\\` &#64;all\\u{a}\\# b");
+        assert_eq!(escaped("<img src=x> | `a` @all\n# b"), "&lt;img src=x&gt; \\| \\`a\\` &#64;all\\\\u{a}\\# b");
     }
 
     #[test]

@@ -131,6 +131,9 @@ fn verified(folder: &Path, change: impl FnOnce(&mut Value)) -> (Option<i32>, Str
     (run.status.code(), format!("{}{}", text(&run.stdout), text(&run.stderr)))
 }
 
+/// A change to a report, with its name.
+type Tampering = (&'static str, fn(&mut Value));
+
 #[test]
 fn verify_accepts_what_follows_and_refuses_what_does_not() {
     let folder = folder();
@@ -138,7 +141,7 @@ fn verify_accepts_what_follows_and_refuses_what_does_not() {
     assert_eq!(code, Some(1), "{shown}");
     let (code, shown) = verified(folder.path(), |_| {});
     assert_eq!(code, Some(0), "{shown}");
-    let tampering: [(&str, fn(&mut Value)); 7] = [
+    let tampering: [Tampering; 7] = [
         ("a status", |report| {
             let rules = report["rules"].as_array_mut().unwrap();
             rules.iter_mut().find(|rule| rule["status"] == "fail").unwrap()["status"] = json!("pass");

@@ -104,6 +104,10 @@ async fn gather_outage(g: &mut Gather) -> Result<(), Stop> {
     let template = g.template(&example_manifest(), json!({})).await?;
     let [before, during, after] = [fresh_body(g), fresh_body(g), fresh_body(g)];
     let accepted = send_first(g, hook("before", &template, before)).await;
+    if !is_accepted(&accepted) {
+        // Nothing would follow from an outage.
+        return Ok(());
+    }
     poll_with_key(g, &template, "poll/early", &accepted).await;
 
     g.set_queue(false).await?;

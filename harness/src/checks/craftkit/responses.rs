@@ -24,6 +24,8 @@ pub const CHECKS: &[Check] = &[FORM];
 const ENVELOPE: &str = "craftkit.errors.envelope";
 const CODE: &str = "craftkit.errors.code";
 const JSON: &str = "craftkit.http.json";
+/// The documented server error.
+const UNAVAILABLE: u16 = 503;
 
 const FORM: Check = Check {
     id: "craftkit/errors/form",
@@ -151,17 +153,21 @@ pub(super) enum ErrorKind {
 /// Findings about the form of a documented error. Its status is not looked at: a wrong one belongs to that error's own rule.
 pub(super) fn judge_error_form(judge: &mut Judge<'_>, step: &str, kind: ErrorKind, provoked: bool) {
     let response = judge.one(step).and_then(|seen| seen.exchange.response.as_ref());
-    let refused = response.is_some_and(|response| response.status >= 400);
+    // A server error is no documented outcome, but for the one that the check has provoked.
+    let refused = response
+        .is_some_and(|response| (400..500).contains(&response.status) || (provoked && response.status == UNAVAILABLE));
     let body = response.and_then(Response::json);
     let is_json = body.is_some();
     let has_code = body.as_ref().and_then(craftkit_code).is_some();
-    judge_json(judge, step, |about| as_provoked(about, provoked).provided(refused, "the request was not refused"));
+    judge_json(judge, step, |about| {
+        as_provoked(about, provoked).provided(refused, "the request was not refused as documented")
+    });
 
     let code = outcome("a text named `code`, at the top level or inside `error`", |response| {
         response.json().as_ref().and_then(craftkit_code).is_some()
     });
     as_provoked(judge.rule(CODE), provoked)
-        .provided(refused, "the request was not refused")
+        .provided(refused, "the request was not refused as documented")
         .provided(is_json, "the body is not JSON, which craftkit.http.json judges")
         .expects(step, &[code]);
 
@@ -173,7 +179,7 @@ pub(super) fn judge_error_form(judge: &mut Judge<'_>, step: &str, kind: ErrorKin
     };
     let envelope = outcome(words, move |response| response.json().is_some_and(|body| is_enveloped(&body, kind)));
     as_provoked(judge.rule(ENVELOPE), provoked)
-        .provided(refused, "the request was not refused")
+        .provided(refused, "the request was not refused as documented")
         .provided(has_code, "the error has no code to look for, which craftkit.errors.code judges")
         .expects(step, &[envelope]);
 }

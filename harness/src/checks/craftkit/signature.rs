@@ -443,12 +443,36 @@ pub(super) fn expect_refusal(judge: &mut Judge<'_>, rule: &'static str, step: &s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Status;
 
     #[track_caller]
     fn check_decoded(secret: &str, expected: &[(&str, &[u8])]) {
         let keys = decoded_keys(secret);
         let found: Vec<(&str, &[u8])> = keys.iter().map(|(_, words, key)| (*words, key.as_slice())).collect();
         assert_eq!(found, expected);
+    }
+
+    fn evidence_of(steps: &[&str]) -> Evidence {
+        let exchange = |label: &&str| {
+            serde_json::from_value(json!({
+                "label": label, "request": {"method": "POST", "url": "", "headers": []}, "response": null,
+                "start_ns": 0, "end_ns": 0, "advanced_ms": 0, "curl": "",
+            }))
+            .expect("an exchange")
+        };
+        Evidence { exchanges: steps.iter().map(exchange).collect(), ..Evidence::default() }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_decoded_makes_its_rule_inapplicable() {
+        let status_of = |steps: &[&str]| {
+            let findings = judge_refused_ones(&evidence_of(steps));
+            let found = findings.into_iter().find(|finding| finding.rule == "craftkit.signature.secret-as-text");
+            found.map(|finding| finding.status)
+        };
+        assert_eq!(status_of(&["signed", "prefix"]), Some(Status::NotApplicable));
+        assert_eq!(status_of(&["signed"]), Some(Status::Inconclusive));
+        assert_eq!(status_of(&["signed", "prefix", "secret-as-text/hex"]), Some(Status::Inconclusive));
     }
 
     #[test]

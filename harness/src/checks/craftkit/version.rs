@@ -98,7 +98,9 @@ async fn gather_published_later(g: &mut Gather) -> Result<(), Stop> {
     let sibling = g.template(&asking_for("alpha"), json!({})).await?;
     let template = g.template(&asking_for("alpha"), json!({"published": false})).await?;
     let body = body_with(g, "alpha");
-    send_first(g, hook("sibling", &sibling, body)).await;
+    if !is_accepted(&send_first(g, hook("sibling", &sibling, body)).await) {
+        return Ok(());
+    }
     let body = body_with(g, "alpha");
     g.send(hook("before", &template, body.clone())).await;
     g.update_template(&template, json!({"published": true})).await?;
@@ -142,7 +144,9 @@ const MANIFEST: Check = Check {
 async fn gather_manifest(g: &mut Gather) -> Result<(), Stop> {
     let template = g.template(&asking_for("alpha"), json!({})).await?;
     let [old, new] = [body_with(g, "alpha"), body_with(g, "beta")];
-    send_first(g, hook("before/old", &template, old)).await;
+    if !is_accepted(&send_first(g, hook("before/old", &template, old)).await) {
+        return Ok(());
+    }
     g.send(hook("before/new", &template, new)).await;
     publish_next(g, &template, "after/new").await?;
     let old = body_with(g, "alpha");

@@ -312,8 +312,8 @@ fn judge_window(evidence: &Evidence) -> Vec<Finding> {
         }
     };
     // Where one domain's requests are at the cost of another's, nothing is known of the windows of either.
-    if !windows.are_served("silent/fill") {
-        let why = "a second domain was not served as many requests as the first at the same time";
+    if leading(&windows.judge.all("silent/fill")) == 0 {
+        let why = "not even the first request for a second domain was served";
         all_inconclusive(&mut windows.judge, WINDOW.rules, why);
         return windows.judge.findings();
     }
@@ -362,7 +362,10 @@ impl<'a> Windows<'a> {
         let (window, step) = ("silent/fill", "silent/after");
         let expected = "requests served again once an hour has passed since the window's first request";
         let asked = Asked { rule: ANCHORED, window, step, answer: Answer::Served, expected };
-        let provided = [(self.is_after(window, step, WINDOW_MS), "it may have come before the window's end")];
+        let provided = [
+            (self.are_served(window), "the requests of the window were not all served"),
+            (self.is_after(window, step, WINDOW_MS), "it may have come before the window's end"),
+        ];
         // How many of them are served is the concern of another rule.
         self.ask(&asked, 1, &provided);
     }
