@@ -30,6 +30,8 @@ pub enum Command {
     Rules(RulesArgs),
     /// Write a commented target file
     Init(InitArgs),
+    /// Run the suite against every server that is wrong on purpose and print which rules caught it
+    Prove(ProveArgs),
     /// Judge the evidence in a JSON report again, offline
     Verify(VerifyArgs),
     /// Look after the adapter between hookproof and an implementation
@@ -141,6 +143,44 @@ pub struct RulesArgs {
     pub format: RulesFormat,
 }
 
+/// Options of `prove`.
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Try only deviations whose name, or a rule they break, matches this glob; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+    /// Try this many deviations at a time, each on its own server
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Run every check against each deviation, not only those concerned and a tenth of the others
+    #[arg(long)]
+    pub all: bool,
+    /// Seed every random choice
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Write the kill matrix (json or markdown) to a file, such as `markdown=matrix.md`; repeatable
+    #[arg(long, value_name = "FORMAT=PATH", value_parser = prove_output)]
+    pub report: Vec<ProveOutput>,
+}
+
+/// Where a kill matrix goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProveOutput {
+    /// Its format.
+    pub format: ProveFormat,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// Formats of a kill matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProveFormat {
+    /// For programs.
+    Json,
+    /// A table.
+    Markdown,
+}
+
 /// Options of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -224,19 +264,32 @@ impl From<ApiName> for Api {
 }
 
 fn report_output(text: &str) -> Result<ReportOutput, String> {
-    let Some((format, path)) = text.split_once('=') else {
-        return Err("expected FORMAT=PATH such as json=report.json".to_owned());
-    };
+    let (format, path) = format_and_path(text, "json=report.json")?;
     let format = match format {
         "json" => ReportFormat::Json,
         "junit" => ReportFormat::Junit,
         "markdown" => ReportFormat::Markdown,
         other => return Err(format!("expected the format json, junit or markdown, found `{other}`")),
     };
-    if path.is_empty() {
-        return Err("expected a path after `=`, found nothing".to_owned());
+    Ok(ReportOutput { format, path })
+}
+
+fn prove_output(text: &str) -> Result<ProveOutput, String> {
+    let (format, path) = format_and_path(text, "markdown=matrix.md")?;
+    let format = match format {
+        "json" => ProveFormat::Json,
+        "markdown" => ProveFormat::Markdown,
+        other => return Err(format!("expected the format json or markdown, found `{other}`")),
+    };
+    Ok(ProveOutput { format, path })
+}
+
+fn format_and_path<'a>(text: &'a str, example: &str) -> Result<(&'a str, PathBuf), String> {
+    match text.split_once('=') {
+        Some((_, "")) => Err("expected a path after `=`, found nothing".to_owned()),
+        Some((format, path)) => Ok((format, path.into())),
+        None => Err(format!("expected FORMAT=PATH such as {example}")),
     }
-    Ok(ReportOutput { format, path: path.into() })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             Some(Command::Check(args)) => commands::check::run(&args, interrupt).await,
             Some(Command::Serve(args)) => commands::serve::run(&args, interrupt).await,
             Some(Command::Rules(args)) => commands::rules::run(&args),
+            Some(Command::Prove(args)) => commands::prove::run(&args, interrupt).await,
             Some(Command::Verify(args)) => commands::verify::run(&args.report),
             Some(Command::Adapter(AdapterCommand::Check(args))) => commands::adapter::run(&args, interrupt).await,
             Some(Command::Init(args)) => commands::init::run(&args.path),

@@ -10,6 +10,7 @@ CREATE TABLE domain (
     renders_used         INTEGER NOT NULL,    -- renders charged since period_start
     period_start         INTEGER NOT NULL,    -- when the period began that renders_used counts
     created_at           INTEGER NOT NULL,    -- anchors the periods; immutable
+    last_refresh         INTEGER,             -- refresh.seq; null before the first
     CONSTRAINT domain_active_is_a_flag CHECK (active IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
@@ -37,15 +38,17 @@ CREATE TABLE rate_window (
     state BLOB NOT NULL                       -- what it remembers: 64-bit little-endian integers
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE refresh (                        -- accepted refreshes; rows are immutable
+-- Accepted refreshes; rows are immutable. Those of a domain are chained from domain.last_refresh: an index
+-- on the domain would add a page of its own to nearly every decision's share of the commit.
+CREATE TABLE refresh (
     seq         INTEGER PRIMARY KEY,          -- order of acceptance
+    previous    INTEGER,                      -- refresh.seq of the domain's one before; null: its first
     domain      TEXT NOT NULL,                -- domain.name
     accepted_at INTEGER NOT NULL,
     full        INTEGER NOT NULL,             -- 1 for {"all": true}
     paths       TEXT NOT NULL,                -- JSON list of the paths queued
     CONSTRAINT refresh_full_is_a_flag CHECK (full IN (0, 1))
 ) STRICT;
-CREATE INDEX refresh_domain ON refresh (domain);
 
 CREATE TABLE template (
     id                BLOB PRIMARY KEY,       -- UUID, 16 bytes; immutable
@@ -74,17 +77,15 @@ CREATE TABLE project_key (                    -- rows are immutable
     project TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE render (
-    id              BLOB PRIMARY KEY,         -- UUIDv7, 16 bytes, so nearly in order of time; immutable
-    project         TEXT NOT NULL,            -- immutable
-    template        BLOB NOT NULL,            -- template.id, which may be gone; immutable
-    slug            TEXT NOT NULL,            -- of that template; immutable
-    version         INTEGER NOT NULL,         -- that judged the data; immutable
-    status          TEXT NOT NULL,            -- queued, succeeded or failed; queued under a lease: rendering
-    idempotency_key TEXT,                     -- unique in the project; immutable
-    created_at      INTEGER NOT NULL,         -- when it was accepted; immutable
-    completed_at    INTEGER,                  -- when it finished
-    data            TEXT NOT NULL             -- JSON that passed the manifest; immutable
+CREATE TABLE render (                         -- rows are immutable: the data can be long
+    id              BLOB PRIMARY KEY,         -- UUIDv7, 16 bytes, so nearly in order of time
+    project         TEXT NOT NULL,
+    template        BLOB NOT NULL,            -- template.id, which may be gone
+    slug            TEXT NOT NULL,            -- of that template
+    version         INTEGER NOT NULL,         -- that judged the data
+    idempotency_key TEXT,                     -- unique in the project
+    created_at      INTEGER NOT NULL,         -- when it was accepted
+    data            TEXT NOT NULL             -- JSON that passed the manifest
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX render_idempotency_key ON render (project, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
@@ -92,6 +93,12 @@ CREATE UNIQUE INDEX render_idempotency_key ON render (project, idempotency_key)
 CREATE TABLE render_queue (                   -- renders that are not finished
     render      BLOB PRIMARY KEY,             -- render.id
     lease_until INTEGER NOT NULL              -- real time; until then a worker has it; 0: nobody
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE render_outcome (                 -- renders that are finished; rows are immutable
+    render       BLOB PRIMARY KEY,            -- render.id
+    status       TEXT NOT NULL,               -- succeeded or failed
+    completed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE subscription (                   -- rows are immutable

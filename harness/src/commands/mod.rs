@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod check;
 pub mod init;
+pub mod prove;
 pub mod rules;
 pub mod serve;
 pub mod verify;

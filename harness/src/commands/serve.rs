@@ -88,7 +88,7 @@ fn parts(deviation: Option<&str>) -> Result<Parts, ServeError> {
         eprintln!("this server is wrong on purpose: it {}", deviation.defect);
         return Ok(deviation.parts());
     }
-    let names = || deviations::all().iter().map(|deviation| deviation.name);
+    let names = || deviations::all().map(|deviation| deviation.name);
     let nearest = names().min_by_key(|known| strsim::damerau_levenshtein(known, name));
     Err(ServeError::UnknownDeviation {
         name: name.to_owned(),

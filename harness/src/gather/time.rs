@@ -15,8 +15,30 @@ use crate::evidence::ClockKind;
 use crate::target::fixtures::{FixtureError, Fixtures};
 use crate::target::protocol::Method;
 
-/// Whoever waits is told that its moment came, or why it never will.
-type Waiter = oneshot::Sender<Result<(), FixtureError>>;
+/// Whoever waits is told that its moment came, or why it never will; either way it has its turn.
+type Waiter = oneshot::Sender<(Turn, Result<(), FixtureError>)>;
+
+/// A woken check that counts as running, though it may not know yet. If it is gone by then, dropping this takes it off the count.
+struct Turn {
+    keeper: Arc<Timekeeper>,
+    taken: bool,
+}
+
+impl Turn {
+    /// Hands the count over to the check itself.
+    fn take(mut self) {
+        self.taken = true;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.keeper.state().running -= 1;
+            self.keeper.move_on_if_idle();
+        }
+    }
+}
 
 /// Keeps the target's time and the slots of running checks.
 pub struct Timekeeper {
@@ -136,14 +158,12 @@ impl Timekeeper {
         let waiters: Vec<Waiter> = woken.into_values().flatten().filter(|waiter| !waiter.is_closed()).collect();
         // Counted as running before they know it: the time must not move on before each has had its turn.
         state.running += waiters.len();
-        let mut gone = 0;
-        for waiter in waiters {
-            if waiter.send(moved.clone()).is_err() {
-                gone += 1;
-            }
-        }
-        state.running -= gone;
         drop(state);
+        for waiter in waiters {
+            let turn = Turn { keeper: Arc::clone(self), taken: false };
+            // A check that is gone drops its turn.
+            let _ = waiter.send((turn, moved.clone()));
+        }
         self.move_on_if_idle();
     }
 }
@@ -187,8 +207,8 @@ impl Slot {
         let (sender, receiver) = oneshot::channel();
         self.keeper.state().waiting.entry(moment).or_default().push(sender);
         self.step_back();
-        let told = receiver.await.expect("a timekeeper answers every waiter before it goes");
-        // Whoever woke this check has counted it as running already.
+        let (turn, told) = receiver.await.expect("a timekeeper answers every waiter before it goes");
+        turn.take();
         self.counted = true;
         self.permit = Some(self.keeper.permit().await);
         told
@@ -207,5 +227,71 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.step_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::open::{self, RunSettings};
+
+    async fn keeper(jobs: usize) -> (open::OpenTarget, Arc<Timekeeper>) {
+        let settings = RunSettings { jobs, seed: 1, settle: Duration::ZERO, rate: None, owned: false, verbose: false };
+        let target = open::builtin(reference_server::Parts::reference(), settings).await.unwrap();
+        let keeper = Arc::clone(&target.world.timekeeper);
+        (target, keeper)
+    }
+
+    #[tokio::test]
+    async fn the_time_moves_to_the_earliest_moment_once_everybody_waits() {
+        let (target, keeper) = keeper(2).await;
+        keeper.announce(3);
+        let waits = [3000, 1000, 2000].map(|ms| {
+            let keeper = Arc::clone(&keeper);
+            tokio::spawn(async move {
+                let mut slot = keeper.begin().await;
+                slot.wait(0, 0, ms).await.unwrap();
+                keeper.advanced_ms()
+            })
+        });
+        let mut woken_at = Vec::new();
+        for wait in waits {
+            woken_at.push(wait.await.unwrap());
+        }
+        assert_eq!(woken_at, [3000, 1000, 2000]);
+        target.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_check_that_is_dropped_while_it_waits_holds_nobody_up() {
+        let (target, keeper) = keeper(4).await;
+        keeper.announce(2);
+        let mut staying = keeper.begin().await;
+        let mut leaving = keeper.begin().await;
+        let left = tokio::spawn(async move { leaving.wait(0, 0, 1000).await });
+        while keeper.state().waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        left.abort();
+        staying.wait(0, 0, 2000).await.unwrap();
+        assert_eq!(keeper.advanced_ms(), 2000);
+        assert_eq!(keeper.state().running, 1);
+        target.close().await;
+    }
+
+    #[test]
+    fn a_turn_that_nobody_takes_is_taken_off_the_count() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (target, keeper) = keeper(1).await;
+            let (sender, receiver) = oneshot::channel();
+            keeper.state().waiting.entry(10).or_default().push(sender);
+            keeper.wake(10, Ok(()));
+            assert_eq!(keeper.state().running, 1);
+            // The check is dropped between being woken and knowing it.
+            drop(receiver);
+            assert_eq!(keeper.state().running, 0);
+            target.close().await;
+        });
     }
 }

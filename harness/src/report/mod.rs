@@ -5,6 +5,7 @@ pub mod events;
 pub mod github;
 pub mod junit;
 pub mod markdown;
+pub mod matrix;
 pub mod rules;
 pub mod terminal;
 pub mod verify;

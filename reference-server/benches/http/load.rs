@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::child::{CONTROL, Kind};
 
 /// Domains that refreshes are spread over.
-const DOMAINS: usize = 1000;
+const DOMAINS: usize = 100;
 /// Templates that hooks are spread over.
 const TEMPLATES: usize = 20;
 
@@ -39,7 +39,9 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Refresh => write!(f, "POST /api/webhook/refresh, two paths, {DOMAINS} domains"),
-            Endpoint::Hook => write!(f, "POST /v1/hooks/:token, signed, {} bytes, {TEMPLATES} templates", EXAMPLE.len()),
+            Endpoint::Hook => {
+                write!(f, "POST /v1/hooks/:token, signed, {} bytes, {TEMPLATES} templates", EXAMPLE.len())
+            }
         }
     }
 }

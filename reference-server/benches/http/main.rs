@@ -66,7 +66,10 @@ async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
         }
     }
     println!("{endpoint}");
-    println!("  {:<22} {:>11} {:>8} {:>9} {:>9} {:>9}", "", "decisions/s", "of hyper", "CPU us/rq", "of hyper", "peak MiB");
+    println!(
+        "  {:<22} {:>11} {:>8} {:>9} {:>9} {:>9}",
+        "", "decisions/s", "of hyper", "CPU us/rq", "of hyper", "peak MiB"
+    );
     let [_, _, hyper] = &samples;
     let hyper = (median(hyper, |s| s.per_second), median(hyper, |s| s.cpu_micros));
     for (kind, samples) in Kind::ALL.iter().zip(&samples) {

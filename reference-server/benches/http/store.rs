@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use reference_server::store::records::{Refresh, Write};
+use reference_server::store::records::{Domain, Plan, Refresh, Usage, Write};
 use reference_server::store::{sqlite, transact};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 /// Bytes of a row beside its counter.
 pub(crate) const ROW_BYTES: usize = 190;
 /// Counters that decisions are spread over.
-const COUNTERS: usize = 1000;
+const COUNTERS: usize = 100;
 /// Decisions that may wait; more than ever do.
 const PENDING: usize = 8192;
 /// Most decisions in one commit, as in the store.
@@ -52,14 +52,32 @@ where
     made as f64 / began.elapsed().as_secs_f64()
 }
 
+fn name(counter: usize) -> String {
+    format!("site-{counter}.example")
+}
+
+fn insert_domain(name: &str) -> Write {
+    let domain = Domain {
+        name: name.to_owned(),
+        plan: Plan::AgencyPlus,
+        active: true,
+        monthly_render_limit: None,
+        usage: Usage { renders_used: 0, period_start: 0 },
+        created_at: 0,
+    };
+    Write::InsertDomain { domain, known_paths: Vec::new() }
+}
+
 /// Decisions a second of the SQLite store.
 pub(crate) async fn sqlite(path: &Path, tasks: usize, length: Duration) -> f64 {
     let store = sqlite::open(path, PENDING).await.unwrap();
+    let domains: Vec<Write> = (0..COUNTERS).map(|counter| insert_domain(&name(counter))).collect();
+    transact(&*store, move |_| Ok(((), domains.clone()))).await.unwrap();
     let deciding = store.clone();
     let rate = run(tasks, length, move |counter| {
         let store = deciding.clone();
         async move {
-            let domain = format!("site-{counter}.example");
+            let domain = name(counter);
             let row = "/".repeat(ROW_BYTES);
             let decided = transact(&*store, move |view| {
                 let count = view.window(&domain)?.and_then(|state| state.last().copied()).unwrap_or(0);
@@ -100,7 +118,7 @@ pub(crate) async fn log(path: &Path, tasks: usize, length: Duration) -> f64 {
         let sender = sender.clone();
         async move {
             let (reply, replied) = oneshot::channel();
-            let entry = Entry { counter: format!("site-{counter}.example"), row: "/".repeat(ROW_BYTES), reply };
+            let entry = Entry { counter: name(counter), row: "/".repeat(ROW_BYTES), reply };
             sender.try_send(entry).unwrap_or_else(|_| panic!("the log's queue is full"));
             replied.await.unwrap();
         }

@@ -60,9 +60,15 @@ pub(crate) async fn accept(
     mut again: impl FnMut(&dyn View) -> Read<Decision> + Send + 'static,
 ) -> Result<Result<Accepted, Refusal>, StoreError> {
     let deciding = app.clone();
+    let mut made = Some(decision);
     let outcome = store::transact(&*app.store, move |view| {
         let admits = deciding.parts.queue.admits(&deciding.queue.state());
-        let decision = if admits && unchanged(view)? { decision.clone() } else { again(view)? };
+        let fits = admits && unchanged(view)?;
+        // Should the store have to run this again, it is decided anew.
+        let decision = match made.take().filter(|_| fits) {
+            Some(decision) => decision,
+            None => again(view)?,
+        };
         if !decision.writes.is_empty() {
             deciding.queue.grew();
         }

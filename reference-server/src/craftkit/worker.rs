@@ -54,20 +54,21 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 /// Finishes what was taken and takes what waits, in one transaction.
 async fn step(app: &Arc<App>, taken: Vec<QueuedRender>) -> Read<Vec<QueuedRender>> {
     let working = app.clone();
-    let announced = !taken.is_empty();
-    let next = transact(&*app.store, move |view| {
+    let (next, announced) = transact(&*app.store, move |view| {
         let now = working.clock.now();
         let mut writes = finish(&working.parts, view, &taken, now)?;
-        let next = view.waiting_renders(real_now(), BATCH)?;
+        let announced = writes.iter().any(|write| matches!(write, Write::InsertDelivery(_)));
+        let real_now = real_now();
+        let next = view.waiting_renders(real_now, BATCH)?;
         if next.len() < BATCH as usize {
             // Everything accepted before this transaction is visible in it, so this count is exact.
             working.queue.recount(view.queue_length()?.saturating_sub(taken.len()));
         } else {
             working.queue.shrank(taken.len());
         }
-        let until = real_now() + LEASE;
-        writes.extend(next.iter().map(|render| Write::LeaseRender { id: render.id, until }));
-        Ok((next, writes))
+        let until = real_now + LEASE;
+        writes.extend(next.last().map(|last| Write::LeaseRenders { up_to: last.id, real_now, until }));
+        Ok(((next, announced), writes))
     })
     .await?;
     if announced {

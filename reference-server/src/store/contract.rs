@@ -148,6 +148,9 @@ async fn accepted_paths_come_back_in_order(store: SharedStore) {
     write(&store, vec![refresh("a", &["/2", "/1"]), refresh("b", &["/x"])]).await;
     write(&store, vec![refresh("a", &["/1"])]).await;
     assert_eq!(see(&store, |view| view.queued_paths("a")), ["/2", "/1", "/1"]);
+    write(&store, vec![Write::DeleteDomain("a".to_owned()), insert_domain("a", &[]), refresh("a", &["/3"])]).await;
+    assert_eq!(see(&store, |view| view.queued_paths("a")), ["/3"]);
+    assert_eq!(see(&store, |view| view.queued_paths("b")), ["/x"]);
 }
 
 async fn templates_change_version_and_revision(store: SharedStore) {
@@ -205,9 +208,13 @@ async fn renders_pass_the_queue_under_leases(store: SharedStore) {
     };
     assert_eq!(waiting(0), [one.id, two.id]);
     assert_eq!(see(&store, |view| view.waiting_renders(0, 1)).len(), 1);
-    write(&store, vec![Write::LeaseRender { id: one.id, until: 100 }]).await;
+    let lease = |up_to: &Render, real_now, until| Write::LeaseRenders { up_to: up_to.id, real_now, until };
+    write(&store, vec![lease(&one, 0, 100)]).await;
     assert_eq!(waiting(99), [two.id]);
     assert_eq!(waiting(100), [one.id, two.id]);
+    // Whoever has a render keeps it.
+    write(&store, vec![lease(&two, 99, 150)]).await;
+    assert_eq!(waiting(100), [one.id]);
     let status = RenderStatus::Rendering;
     let leased = Render { status, ..one.clone() };
     assert_eq!(see(&store, |view| view.render(one.id)), Some(leased));

@@ -214,7 +214,7 @@ impl State {
             | Write::InsertKey { .. }
             | Write::InsertSubscription(_) => self.apply_to_templates(write),
             Write::InsertRender(_)
-            | Write::LeaseRender { .. }
+            | Write::LeaseRenders { .. }
             | Write::FinishRender { .. }
             | Write::InsertDelivery(_)
             | Write::LeaseDelivery { .. }
@@ -318,12 +318,12 @@ impl State {
     fn apply_to_queues(&mut self, write: Write) {
         match write {
             Write::InsertRender(render) => self.insert_render(render),
-            Write::LeaseRender { id, until } => {
-                if let Some(lease) = self.queue.get_mut(&id) {
+            Write::LeaseRenders { up_to, real_now, until } => {
+                for (id, lease) in self.queue.range_mut(..=up_to).filter(|(_, lease)| **lease <= real_now) {
                     *lease = until;
-                }
-                if let Some(render) = self.renders.get_mut(&id) {
-                    render.status = RenderStatus::Rendering;
+                    if let Some(render) = self.renders.get_mut(id) {
+                        render.status = RenderStatus::Rendering;
+                    }
                 }
             }
             Write::FinishRender { id, status, completed_at } => {

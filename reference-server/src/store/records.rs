@@ -335,11 +335,14 @@ pub enum Write {
     },
     /// Adds a render and puts it on the queue.
     InsertRender(Render),
-    /// Gives a render to a worker for a while, in real time; it is rendering from then on.
-    LeaseRender {
-        /// The render.
-        id: Uuid,
-        /// Until when nobody else takes it, in real time.
+    /// Gives the renders that wait, up to one of them, to a worker for a while; they are rendering from
+    /// then on.
+    LeaseRenders {
+        /// The last of them.
+        up_to: Uuid,
+        /// Real time now: renders whose lease is not over stay with whoever has them.
+        real_now: Millis,
+        /// Until when nobody else takes them, in real time.
         until: Millis,
     },
     /// Finishes a render and takes it off the queue for good.

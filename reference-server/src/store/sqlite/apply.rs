@@ -28,7 +28,7 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), StoreE
         | Write::InsertKey { .. }
         | Write::InsertSubscription(_) => db.templates(write),
         Write::InsertRender(_)
-        | Write::LeaseRender { .. }
+        | Write::LeaseRenders { .. }
         | Write::FinishRender { .. }
         | Write::InsertDelivery(_)
         | Write::LeaseDelivery { .. }
@@ -63,10 +63,15 @@ impl Statements<'_> {
                 ],
             ),
             Write::DeleteDomain(name) => {
+                self.run(
+                    "WITH RECURSIVE chain (seq) AS (SELECT last_refresh FROM domain WHERE name = ?1 \
+                     UNION ALL SELECT r.previous FROM chain c JOIN refresh r ON r.seq = c.seq) \
+                     DELETE FROM refresh WHERE seq IN chain",
+                    [name],
+                )?;
                 self.run("DELETE FROM domain WHERE name = ?1", [name])?;
                 self.run("DELETE FROM known_path WHERE domain = ?1", [name])?;
-                self.run("DELETE FROM token WHERE domain = ?1", [name])?;
-                self.run("DELETE FROM refresh WHERE domain = ?1", [name])
+                self.run("DELETE FROM token WHERE domain = ?1", [name])
             }
             Write::InsertToken { token, hash } => self.run(
                 "INSERT INTO token (id, domain, hash, revoked) VALUES (?1, ?2, ?3, ?4)",
@@ -86,10 +91,14 @@ impl Statements<'_> {
                 "UPDATE domain SET renders_used = ?2, period_start = ?3 WHERE name = ?1",
                 params![domain, number(usage.renders_used), usage.period_start],
             ),
-            Write::AppendRefresh(refresh) => self.run(
-                "INSERT INTO refresh (domain, accepted_at, full, paths) VALUES (?1, ?2, ?3, ?4)",
-                params![refresh.domain, refresh.accepted_at, refresh.full, text(&refresh.paths)],
-            ),
+            Write::AppendRefresh(refresh) => {
+                self.run(
+                    "INSERT INTO refresh (previous, domain, accepted_at, full, paths) \
+                     SELECT last_refresh, name, ?2, ?3, ?4 FROM domain WHERE name = ?1",
+                    params![refresh.domain, refresh.accepted_at, refresh.full, text(&refresh.paths)],
+                )?;
+                self.run("UPDATE domain SET last_refresh = last_insert_rowid() WHERE name = ?1", [&refresh.domain])
+            }
             other => unreachable!("apply sends no {other:?} here"),
         }
     }
@@ -193,13 +202,14 @@ impl Statements<'_> {
     fn queues(&self, write: &Write) -> Read<()> {
         match write {
             Write::InsertRender(render) => self.insert_render(render),
-            Write::LeaseRender { id, until } => {
-                self.run("UPDATE render_queue SET lease_until = ?2 WHERE render = ?1", params![blob(id), until])
-            }
+            Write::LeaseRenders { up_to, real_now, until } => self.run(
+                "UPDATE render_queue SET lease_until = ?3 WHERE render <= ?1 AND lease_until <= ?2",
+                params![blob(up_to), real_now, until],
+            ),
             Write::FinishRender { id, status, completed_at } => {
                 self.run("DELETE FROM render_queue WHERE render = ?1", [blob(id)])?;
                 self.run(
-                    "UPDATE render SET status = ?2, completed_at = ?3 WHERE id = ?1",
+                    "INSERT INTO render_outcome (render, status, completed_at) VALUES (?1, ?2, ?3)",
                     params![blob(id), status.name(), completed_at],
                 )
             }
@@ -231,18 +241,16 @@ impl Statements<'_> {
 
     fn insert_render(&self, render: &Render) -> Read<()> {
         self.run(
-            "INSERT INTO render (id, project, template, slug, version, status, idempotency_key, \
-             created_at, completed_at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO render (id, project, template, slug, version, idempotency_key, created_at, data) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 blob(&render.id),
                 render.project,
                 blob(&render.template_id),
                 render.slug,
                 render.version,
-                render.status.name(),
                 render.idempotency_key,
                 render.created_at,
-                render.completed_at,
                 &*render.data,
             ],
         )?;

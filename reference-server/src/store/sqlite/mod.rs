@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Read, SharedStore, Store, StoreError, Transaction, View};
@@ -162,6 +163,9 @@ fn connect(path: &Path, cache: i32) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(failed("opening the file"))?;
     connection.busy_timeout(BUSY).map_err(failed("setting up"))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without this, SQLite compiles a statement anew whenever a value is bound that might change its
+    // plan, which was every decision; it took most of the writer's time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed("setting up"))?;
     connection.execute_batch(SETTINGS).map_err(failed("setting up"))?;
     // Negative: KiB instead of pages.
     connection.pragma_update(None, "cache_size", -cache).map_err(failed("setting up"))?;

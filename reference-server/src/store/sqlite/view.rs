@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use uuid::Uuid;
 
@@ -141,7 +141,12 @@ impl View for SqliteView<'_> {
     }
 
     fn queued_paths(&self, domain: &str) -> Read<Vec<String>> {
-        let sql = "SELECT paths FROM refresh WHERE domain = ?1 ORDER BY seq";
+        let sql = "WITH RECURSIVE chain (seq, previous, paths) AS ( \
+                   SELECT r.seq, r.previous, r.paths FROM domain d JOIN refresh r ON r.seq = d.last_refresh \
+                   WHERE d.name = ?1 \
+                   UNION ALL \
+                   SELECT r.seq, r.previous, r.paths FROM chain c JOIN refresh r ON r.seq = c.previous) \
+                   SELECT paths FROM chain ORDER BY seq";
         let lists: Vec<Vec<String>> = self.many(sql, [domain], |row| json(row, 0))?;
         Ok(lists.into_iter().flatten().collect())
     }
@@ -181,8 +186,17 @@ impl View for SqliteView<'_> {
     }
 
     fn revision(&self, template: Uuid) -> Read<Option<u64>> {
+        if self.role == Role::Writer
+            && let Some(revision) = self.caches.revision(template)
+        {
+            return Ok(Some(revision));
+        }
         let sql = "SELECT revision FROM template WHERE id = ?1";
-        self.one(sql, [&template.as_bytes()[..]], |row| count(row, 0))
+        let found = self.one(sql, [&template.as_bytes()[..]], |row| count(row, 0))?;
+        if let (Role::Writer, Some(revision)) = (self.role, found) {
+            self.caches.keep_revision(template, revision);
+        }
+        Ok(found)
     }
 
     fn draft(&self, template: Uuid) -> Read<Option<Arc<Manifest>>> {
@@ -206,9 +220,10 @@ impl View for SqliteView<'_> {
 
     fn render(&self, id: Uuid) -> Read<Option<Render>> {
         self.one(
-            "SELECT r.id, r.project, r.template, r.slug, r.version, r.status, r.idempotency_key, r.created_at, \
-             r.completed_at, q.lease_until > 0, r.data \
-             FROM render r LEFT JOIN render_queue q ON q.render = r.id WHERE r.id = ?1",
+            "SELECT r.id, r.project, r.template, r.slug, r.version, r.idempotency_key, r.created_at, r.data, \
+             q.lease_until > 0, o.status, o.completed_at FROM render r \
+             LEFT JOIN render_queue q ON q.render = r.id LEFT JOIN render_outcome o ON o.render = r.id \
+             WHERE r.id = ?1",
             [&id.as_bytes()[..]],
             render,
         )
@@ -216,9 +231,9 @@ impl View for SqliteView<'_> {
 
     fn render_by_key(&self, project: &str, key: &str) -> Read<Option<Render>> {
         self.one(
-            "SELECT r.id, r.project, r.template, r.slug, r.version, r.status, r.idempotency_key, r.created_at, \
-             r.completed_at, q.lease_until > 0, r.data \
-             FROM render r LEFT JOIN render_queue q ON q.render = r.id \
+            "SELECT r.id, r.project, r.template, r.slug, r.version, r.idempotency_key, r.created_at, r.data, \
+             q.lease_until > 0, o.status, o.completed_at FROM render r \
+             LEFT JOIN render_queue q ON q.render = r.id LEFT JOIN render_outcome o ON o.render = r.id \
              WHERE r.project = ?1 AND r.idempotency_key = ?2",
             [project, key],
             render,
@@ -313,19 +328,23 @@ fn template(row: &Row<'_>) -> rusqlite::Result<(Template, Option<u32>)> {
 
 fn render(row: &Row<'_>) -> rusqlite::Result<Render> {
     // A lease is what makes a queued render a rendering one, so taking a render writes one small row.
-    let leased = row.get::<_, Option<bool>>(9)?.unwrap_or(false);
-    let stored = named(row, 5, RenderStatus::named)?;
+    let leased = row.get::<_, Option<bool>>(8)?.unwrap_or(false);
+    let status = match (row.get_ref(9)?, leased) {
+        (ValueRef::Null, false) => RenderStatus::Queued,
+        (ValueRef::Null, true) => RenderStatus::Rendering,
+        (_, _) => named(row, 9, RenderStatus::named)?,
+    };
     Ok(Render {
         id: uuid(row, 0)?,
         project: row.get(1)?,
         template_id: uuid(row, 2)?,
         slug: row.get(3)?,
         version: row.get(4)?,
-        status: if leased { RenderStatus::Rendering } else { stored },
-        idempotency_key: row.get(6)?,
-        created_at: row.get(7)?,
-        completed_at: row.get(8)?,
-        data: row.get_ref(10)?.as_str()?.into(),
+        status,
+        idempotency_key: row.get(5)?,
+        created_at: row.get(6)?,
+        completed_at: row.get(10)?,
+        data: row.get_ref(7)?.as_str()?.into(),
     })
 }
 

@@ -125,7 +125,10 @@ impl Writer {
                 Ok(writes) => {
                     for write in &writes {
                         apply(&self.connection, write)?;
-                        *changed |= changes_templates(write);
+                        if changes_templates(write) {
+                            *changed = true;
+                            self.caches.changed();
+                        }
                     }
                     outcomes.push(Ok(()));
                 }

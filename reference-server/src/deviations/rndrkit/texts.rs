@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
-use super::Deviation;
+use crate::deviations::Deviation;
 use crate::http::Answer;
 use crate::parts::{ErrorWriter, Parts};
 use crate::{craftkit, rndrkit};
 
-pub(super) const HEADER_MISSING: Deviation = Deviation {
+/// The deviations of this topic.
+pub(super) const DEVIATIONS: &[Deviation] = &[HEADER_MISSING];
+
+const HEADER_MISSING: Deviation = Deviation {
     name: "header-missing-text",
     defect: "a missing Authorization header is answered with another text",
     why: "a gateway in front answers it in its own words",
     turns_red: &["rndrkit.auth.header-missing"],
+    consequences: &[],
     change: |parts| {
         let errors = Arc::new(HeaderMissing(parts.errors.clone()));
         Parts { errors, ..parts }
