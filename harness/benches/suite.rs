@@ -39,12 +39,18 @@ fn median(times: &mut [Duration]) -> Duration {
 
 /// One whole run; returns how many requests it sent, fixture calls included.
 async fn suite() -> usize {
-    let settings =
-        RunSettings { jobs: JOBS, seed: 1, settle: Duration::from_secs(5), rate: None, owned: false, verbose: false };
+    let settings = RunSettings { jobs: JOBS, settle: Duration::from_secs(5), ..RunSettings::default() };
     let target = open::builtin(Parts::reference(), settings).await.expect("the reference starts");
     let selection = select(&Narrowing::default(), &runner::apis(&target.world)).expect("everything is in scope");
     let interrupt = tokio::sync::watch::channel(None).1;
-    let run = runner::run(&target.world, &selection, Pace { patience: Duration::ZERO }, &interrupt, |_| {}).await;
+    let run = runner::run(
+        &target.world,
+        &selection,
+        Pace { patience: Duration::ZERO, run_time: runner::RUN_TIME_MAX },
+        &interrupt,
+        |_| {},
+    )
+    .await;
     target.close().await;
     let created = |call: &&FixtureCall| matches!(call.method.as_str(), "domain.create" | "template.create");
     // What was created is deleted by one more call each, which is no evidence.

@@ -8,7 +8,7 @@ use crate::api::Api;
 use crate::gather::World;
 use crate::runner::Interrupt;
 use crate::runner::open::OpenTarget;
-use crate::secret::SecretBook;
+use crate::secret::{SecretBook, SecretFilter};
 use crate::target::fixtures::{FixtureError, read_result};
 use crate::target::http::Request;
 use crate::target::protocol::{ClockNow, CreatedDomain, CreatedSubscription, CreatedTemplate, CreatedToken, Method};
@@ -44,8 +44,9 @@ impl From<FixtureError> for Outcome {
     }
 }
 
-/// Tries every method, until a signal comes. What is made is deleted again as far as the adapter can.
-pub async fn try_all(target: &OpenTarget, interrupt: &Interrupt) -> Account {
+/// Tries every method, until a signal comes. What is made is deleted again as far as the adapter can. The filter knows every secret
+/// that the adapter gave out.
+pub async fn try_all(target: &OpenTarget, interrupt: &Interrupt) -> (Account, SecretFilter) {
     let mut trial =
         Trial { world: &target.world, secrets: SecretBook::default(), domain: None, template: None, project: None };
     let mut account = Vec::new();
@@ -64,13 +65,11 @@ pub async fn try_all(target: &OpenTarget, interrupt: &Interrupt) -> Account {
     let mut secrets = trial.secrets;
     secrets.merge(&target.world.secrets);
     let filter = secrets.filter();
-    account
-        .into_iter()
-        .map(|(method, outcome)| match outcome {
-            Outcome::Wrong(why) => (method, Outcome::Wrong(filter.text(&why))),
-            other => (method, other),
-        })
-        .collect()
+    let account = account.into_iter().map(|(method, outcome)| match outcome {
+        Outcome::Wrong(why) => (method, Outcome::Wrong(filter.text(&why))),
+        other => (method, other),
+    });
+    (account.collect(), filter)
 }
 
 /// Deleting methods come last: the others need what they delete.

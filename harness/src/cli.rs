@@ -34,6 +34,8 @@ pub enum Command {
     Prove(ProveArgs),
     /// Judge the evidence in a JSON report again, offline
     Verify(VerifyArgs),
+    /// Lay two JSON reports side by side and say what became worse, better or different
+    Compare(CompareArgs),
     /// Look after the adapter between hookproof and an implementation
     #[command(subcommand)]
     Adapter(AdapterCommand),
@@ -52,7 +54,7 @@ pub struct AdapterCheckArgs {
     /// Try the fixtures that this target file names, or `builtin` [default: hookproof.toml if it is there, else builtin]
     #[arg(long, value_name = "FILE|builtin")]
     pub target: Option<PathBuf>,
-    /// Show what the adapter writes to stderr
+    /// Show at the end what the adapter wrote to stderr
     #[arg(long)]
     pub verbose: bool,
     /// Allow a target that is not on this machine
@@ -102,7 +104,16 @@ pub struct CheckArgs {
     /// Let each check wait this long in real time for windows to pass, where the target's clock cannot be moved
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub patience: Duration,
-    /// Say what each check took, and show what an adapter writes to stderr
+    /// Give up on a request that is not answered whole within this time
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = some_time)]
+    pub request_time: Duration,
+    /// Give up on a fixture call that is not answered within this time
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = some_time)]
+    pub fixture_time: Duration,
+    /// End the whole run after this time, and that of --patience; what is not judged by then is not run
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = some_time)]
+    pub run_time: Duration,
+    /// Say what each check took, and show at the end what an adapter wrote to stderr
     #[arg(long, conflicts_with = "quiet")]
     pub verbose: bool,
     /// Say only what needs attention
@@ -131,6 +142,36 @@ pub struct ServeArgs {
     /// Be wrong in one named way
     #[arg(long, value_name = "NAME")]
     pub deviation: Option<String>,
+    /// What clients can use up.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Limits of `serve`. The defaults are the server's own; a test compares them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Refuse request bodies that are longer, with 413
+    #[arg(long, value_name = "BYTES", default_value_t = 4_194_304, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_body: u32,
+    /// Serve this many connections at a time; further ones get 503
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+    /// Let this many renders wait for the worker; beyond them the hook answers 503
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_queue: u32,
+    /// Let this many requests wait for the store; further ones get 503
+    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_pending: u32,
+    /// Wait this long for the head of a request, then close the connection
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub header_time: Duration,
+    /// Wait this long for the body of a request (then 408), and again for its answer (then 503)
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub request_time: Duration,
+    /// Wait this long for a subscriber to answer an outgoing webhook
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub webhook_time: Duration,
 }
 
 /// Options of `rules`.
@@ -186,6 +227,15 @@ pub enum ProveFormat {
 pub struct VerifyArgs {
     /// Judge this report, written with --report json=PATH
     pub report: PathBuf,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Compare with this earlier report, written with --report json=PATH
+    pub before: PathBuf,
+    /// Look for regressions in this later report
+    pub after: PathBuf,
 }
 
 /// Options of `init`.
@@ -298,6 +348,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed.map_err(|_| refused())?).map_err(|_| refused())
 }
 
+/// A duration in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("expected a duration longer than nothing, such as 5s, found `{text}`")),
+        time => Ok(time),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -324,6 +382,19 @@ mod tests {
         assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert!(duration("-1s").is_err() && duration("soon").is_err());
+        assert!(some_time("0s").is_err() && some_time("1ms").is_ok());
+    }
+
+    #[test]
+    fn the_default_limits_are_those_of_the_library() {
+        let cli = Cli::try_parse_from(["hookproof"]).unwrap_or_else(|error| panic!("{error}"));
+        let typed = (cli.check.request_time, cli.check.fixture_time, cli.check.run_time);
+        let known = (
+            crate::target::http::EXCHANGE_TIME_MAX,
+            crate::target::fixtures::CALL_TIME_MAX,
+            crate::runner::RUN_TIME_MAX,
+        );
+        assert_eq!(typed, known);
     }
 
     #[test]

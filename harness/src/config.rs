@@ -326,6 +326,11 @@ impl Resolver<'_> {
     fn check_url(&self, key: &str, text: &str) -> Result<(), ConfigError> {
         check_address(text, self.owned).map_err(|problem| match problem {
             AddressProblem::NotHttp => self.value(key, "a URL that begins with http:// or https://", text),
+            AddressProblem::UserInfo => self.value(
+                key,
+                "a URL without user name and password, which go into `headers`",
+                "one with them, which every report would show",
+            ),
             AddressProblem::NotLoopback(host) => {
                 ConfigError::NotLoopback { path: self.path.to_owned(), key: key.to_owned(), host }
             }
@@ -348,6 +353,9 @@ pub enum AddressProblem {
     /// No HTTP URL.
     #[error("expected a URL that begins with http:// or https://")]
     NotHttp,
+    /// Somebody's name and password, which every report would show.
+    #[error("expected a URL without user name and password, found one with them; give them as a header")]
+    UserInfo,
     /// Somewhere else than this machine.
     #[error("expected a loopback address, found {0}; give --i-own-this-target if it is yours")]
     NotLoopback(String),
@@ -359,6 +367,9 @@ pub enum AddressProblem {
 /// [`AddressProblem`].
 pub fn check_address(text: &str, owned: bool) -> Result<(), AddressProblem> {
     let url = Url::parse(text).map_err(|_| AddressProblem::NotHttp)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(AddressProblem::UserInfo);
+    }
     if !matches!(url.scheme(), "http" | "https") {
         return Err(AddressProblem::NotHttp);
     }

@@ -1,6 +1,7 @@
 //! What a check saw: exchanges with their instants, and fixture calls. All that a judge may read.
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -142,7 +143,7 @@ pub enum Body {
     Base64(String),
     /// Only the beginning of a long body.
     Cut {
-        /// Length in bytes; of an answer, of what was read before the limit.
+        /// Length in bytes.
         length: u64,
         /// SHA-256 of those bytes, hexadecimal.
         sha256: String,
@@ -173,20 +174,68 @@ pub struct FixtureCall {
     pub advanced_ms: u64,
 }
 
+/// Takes a body in piece by piece and never holds more of it than is kept.
+#[derive(Default)]
+pub struct BodyReader {
+    kept: Vec<u8>,
+    length: usize,
+    /// Of the whole, once it is more than is kept.
+    digest: Option<Sha256>,
+}
+
+impl BodyReader {
+    /// Takes the next piece.
+    pub fn read(&mut self, bytes: &[u8]) {
+        let room = BODY_KEPT_MAX - self.kept.len();
+        let (kept, left_out) = bytes.split_at(bytes.len().min(room));
+        self.kept.extend_from_slice(kept);
+        self.length += bytes.len();
+        if !left_out.is_empty() {
+            let digest = self.digest.get_or_insert_with(|| Sha256::new_with_prefix(&self.kept));
+            digest.update(left_out);
+        }
+    }
+
+    /// Bytes taken so far.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The body within the limits of evidence.
+    pub fn keep(self) -> Body {
+        if self.length > BODY_KEPT_MAX {
+            let first = String::from_utf8_lossy(&self.kept[..BODY_BEGINNING]).into_owned();
+            return self.cut(first);
+        }
+        match String::from_utf8(self.kept) {
+            Ok(text) => Body::Text(text),
+            Err(error) => Body::Base64(STANDARD.encode(error.as_bytes())),
+        }
+    }
+
+    /// Length and digest only.
+    pub fn outline(self) -> Body {
+        self.cut(String::new())
+    }
+
+    fn cut(self, first: String) -> Body {
+        let digest = self.digest.unwrap_or_else(|| Sha256::new_with_prefix(&self.kept)).finalize();
+        Body::Cut { length: self.length as u64, sha256: hex::encode(digest), first }
+    }
+}
+
 impl Body {
     /// Keeps bytes within the limits of evidence.
     pub fn keep(bytes: &[u8]) -> Body {
-        if bytes.len() > BODY_KEPT_MAX {
-            return Body::Cut {
-                length: bytes.len() as u64,
-                sha256: hex::encode(Sha256::digest(bytes)),
-                first: String::from_utf8_lossy(&bytes[..BODY_BEGINNING]).into_owned(),
-            };
-        }
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Body::Text(text.to_owned()),
-            Err(_) => Body::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)),
-        }
+        let mut reader = BodyReader::default();
+        reader.read(bytes);
+        reader.keep()
+    }
+
+    /// Bytes that it takes in evidence.
+    pub fn size(&self) -> usize {
+        let (Body::Text(text) | Body::Base64(text) | Body::Cut { first: text, .. }) = self;
+        text.len()
     }
 
     /// The text of a body that is whole and valid UTF-8.
@@ -221,6 +270,11 @@ impl Response {
     /// The first header of that name (lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Bytes that it takes in evidence.
+    pub fn size(&self) -> usize {
+        self.body.size() + self.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
     }
 
     /// True for 200 to 299.
@@ -264,6 +318,7 @@ impl Delivery {
 
     fn cleaned(&self, filter: &SecretFilter) -> Delivery {
         Delivery {
+            method: filter.text(&self.method),
             headers: self.headers.iter().map(|(name, value)| (filter.text(name), filter.text(value))).collect(),
             body: self.body.cleaned(filter),
             ..self.clone()
@@ -395,7 +450,11 @@ impl Body {
     fn cleaned(&self, filter: &SecretFilter) -> Body {
         match self {
             Body::Text(text) => Body::Text(filter.text(text)),
-            Body::Base64(text) => Body::Base64(filter.text(text)),
+            // What a secret looks like in base64 depends on how it is spelled within, so the bytes themselves are searched.
+            Body::Base64(text) => match STANDARD.decode(text) {
+                Ok(bytes) => Body::Base64(STANDARD.encode(filter.bytes(&bytes))),
+                Err(_) => Body::Base64(filter.text(text)),
+            },
             Body::Cut { length, sha256, first } => {
                 Body::Cut { length: *length, sha256: sha256.clone(), first: filter.beginning(first) }
             }

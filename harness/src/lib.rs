@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod exit;
 pub mod gather;
 pub mod known;
+pub mod profile;
 pub mod prove;
 pub mod report;
 pub mod runner;

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             Some(Command::Rules(args)) => commands::rules::run(&args),
             Some(Command::Prove(args)) => commands::prove::run(&args, interrupt).await,
             Some(Command::Verify(args)) => commands::verify::run(&args.report),
+            Some(Command::Compare(args)) => commands::compare::run(&args.before, &args.after),
             Some(Command::Adapter(AdapterCommand::Check(args))) => commands::adapter::run(&args, interrupt).await,
             Some(Command::Init(args)) => commands::init::run(&args.path),
         }

@@ -1,5 +1,6 @@
 //! Secrets: a type that cannot be printed, and the book that finds their values again in anything a target says.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -9,6 +10,9 @@ use serde_json::Value;
 
 /// The shortest value that is searched for in outputs; shorter ones would match ordinary text.
 pub const SECRET_LENGTH_MIN: usize = 8;
+
+/// The longest value (bytes) that fixtures may give out; every spelling of every secret is held in memory.
+pub const SECRET_LENGTH_MAX: usize = 1024;
 
 /// The shortest beginning of a secret that is removed where a stored body was cut in the middle of it.
 const CUT_PREFIX_MIN: usize = 6;
@@ -88,6 +92,7 @@ impl SecretBook {
         SecretFilter {
             automaton: aho_corasick::AhoCorasick::builder()
                 .match_kind(aho_corasick::MatchKind::LeftmostLongest)
+                .ascii_case_insensitive(true)
                 .build(&spellings)
                 .expect("a few thousand short patterns are within the automaton's limits"),
             spellings: spellings.into_iter().cloned().collect(),
@@ -106,24 +111,53 @@ pub struct SecretFilter {
 impl SecretFilter {
     /// The text with each secret replaced by its name.
     pub fn text(&self, text: &str) -> String {
-        if self.places.is_empty() {
-            return text.to_owned();
+        let mut cleaned = String::with_capacity(text.len());
+        self.automaton.replace_all_with(text, &mut cleaned, |found, said, cleaned| {
+            cleaned.push_str(&self.place(found.pattern().as_usize(), said.as_bytes()));
+            true
+        });
+        cleaned
+    }
+
+    /// As [`SecretFilter::text`], for bytes that are no text.
+    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut cleaned = Vec::with_capacity(bytes.len());
+        self.automaton.replace_all_with_bytes(bytes, &mut cleaned, |found, said, cleaned| {
+            cleaned.extend_from_slice(self.place(found.pattern().as_usize(), said).as_bytes());
+            true
+        });
+        cleaned
+    }
+
+    /// What is written in place of what was found: the name, and that a plain value was found in other letters than its own.
+    fn place(&self, pattern: usize, said: &[u8]) -> Cow<'_, str> {
+        let (spelling, place) = (&self.spellings[pattern], &self.places[pattern]);
+        let plain = !place.contains(' ');
+        if plain && spelling.as_bytes() != said {
+            Cow::Owned(format!("{} in another case>", place.trim_end_matches('>')))
+        } else {
+            Cow::Borrowed(place)
         }
-        self.automaton.replace_all(text, &self.places)
     }
 
     /// The beginning of a longer text: secrets replaced, and one that was cut at the end removed.
     pub fn beginning(&self, text: &str) -> String {
-        let cleaned = self.text(text);
-        let longest_cut = self
-            .spellings
-            .iter()
-            .flat_map(|spelling| (CUT_PREFIX_MIN..spelling.len()).filter_map(|length| spelling.get(..length)))
-            .filter(|prefix| cleaned.ends_with(prefix))
-            .map(str::len)
-            .max()
-            .unwrap_or(0);
-        cleaned[..cleaned.len() - longest_cut].to_owned()
+        let mut cleaned = self.text(text);
+        let last = cleaned.bytes().last().unwrap_or_default();
+        let cut = |spelling: &String| {
+            let longest = spelling.len().min(cleaned.len() + 1);
+            let ends_with = |length: &usize| {
+                let beginning = &spelling.as_bytes()[..*length];
+                // Almost always settled by the last byte.
+                beginning[length - 1].eq_ignore_ascii_case(&last)
+                    && cleaned.as_bytes()[cleaned.len() - length..].eq_ignore_ascii_case(beginning)
+            };
+            (CUT_PREFIX_MIN..longest).rev().find(ends_with)
+        };
+        let longest_cut = self.spellings.iter().filter_map(cut).max().unwrap_or(0);
+        // A character of several bytes may have been cut, too: its replacement mark says nothing.
+        cleaned.truncate(cleaned.floor_char_boundary(cleaned.len() - longest_cut));
+        cleaned
     }
 
     /// A JSON value with each string, keys included, filtered.
@@ -139,20 +173,23 @@ impl SecretFilter {
     }
 }
 
-/// Every spelling of a value that is searched for, with the encoding's name (empty for the plain value).
+/// Every spelling of a value that is searched for, in either case of its letters, with the encoding's name (empty for the plain value).
 fn spellings_of(value: &str) -> Vec<(&'static str, String)> {
     let bytes = value.as_bytes();
     let mut spellings = vec![
         ("", value.to_owned()),
         ("hex", hex::encode(bytes)),
-        ("hex", hex::encode_upper(bytes)),
         ("percent", percent(bytes, |byte| !byte.is_ascii_alphanumeric())),
         ("percent", percent(bytes, |byte| !(byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)))),
         ("percent", percent(bytes, |_| true)),
-        ("percent", percent(bytes, |_| true).to_lowercase()),
-        ("escapes", bytes.iter().map(|byte| format!("\\u{byte:04x}")).collect()),
-        ("escapes", bytes.iter().map(|byte| format!("\\u{byte:04X}")).collect()),
+        ("escapes", value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()),
         ("escapes", json_escaped(value)),
+        ("escapes", json_escaped(value).replace('/', "\\/")),
+        ("escapes", escaped_for_html(value)),
+        // In the command line that repeats a request.
+        ("escapes", value.replace('\'', r"'\''")),
+        // UTF-16 without its first or last zero: either order of bytes.
+        ("UTF-16", value.chars().map(String::from).collect::<Vec<String>>().join("\0")),
     ];
     for shift in 0..3 {
         spellings.push(("base64", base64_core(bytes, shift, |padded| STANDARD_NO_PAD.encode(padded))));
@@ -172,6 +209,11 @@ fn percent(bytes: &[u8], escaped: impl Fn(u8) -> bool) -> String {
 fn json_escaped(value: &str) -> String {
     let quoted = Value::String(value.to_owned()).to_string();
     quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn escaped_for_html(value: &str) -> String {
+    let entities = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;"), ('\'', "&#39;")];
+    entities.iter().fold(value.to_owned(), |text, (character, entity)| text.replace(*character, entity))
 }
 
 /// The part of a value's base64 that does not depend on what stands around it, `shift` bytes (0 to 2) after a boundary.
@@ -221,6 +263,21 @@ mod tests {
             assert!(cleaned.contains("<token:d1.1"), "not found in {spelling}: {cleaned}");
             assert!(!cleaned.contains("s3cret"), "{cleaned}");
         }
+    }
+
+    #[test]
+    fn either_case_is_found_and_said() {
+        assert_eq!(filter().text(&VALUE.to_uppercase()), "<token:d1.1 in another case>");
+        assert_eq!(
+            filter().bytes(&[&[0xff], VALUE.as_bytes()].concat()),
+            [&[0xff], b"<token:d1.1>".as_slice()].concat()
+        );
+    }
+
+    #[test]
+    fn two_bytes_a_character_hide_nothing() {
+        let wide: String = VALUE.chars().flat_map(|character| [character, '\0']).collect();
+        assert_eq!(filter().text(&wide), "<token:d1.1 as UTF-16>\0");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::secret::{self, Secret, digest};
 use crate::store::records::{
     Delivery, DeliveryState, Domain, QueuedRender, Render, RenderStatus, Subscription, Template, Token, Usage, Write,
 };
-use crate::store::{Read, View};
+use crate::store::{Read, SharedStore, View};
 use crate::{craftkit, rndrkit};
 
 /// All replaceable parts.
@@ -53,6 +53,8 @@ pub struct Parts {
     pub hook_rules: Arc<dyn HookRules>,
     /// Sees whole requests and answers; the reference has none.
     pub edge: Option<Arc<dyn Edge>>,
+    /// Puts something in front of the store; the reference has nothing there.
+    pub store: Option<fn(SharedStore) -> SharedStore>,
 }
 
 impl Parts {
@@ -73,6 +75,7 @@ impl Parts {
             refresh_rules: Arc::new(rndrkit::rules::DocumentedOrder),
             hook_rules: Arc::new(craftkit::rules::DocumentedOrder),
             edge: None,
+            store: None,
         }
     }
 }
@@ -282,6 +285,11 @@ pub trait Issuer: Send + Sync {
     /// The key of a new template's or subscription's signatures.
     fn signing_secret(&self) -> Secret;
 
+    /// Both for a new template of that project: of its own, whatever others of the project have.
+    fn template_credentials(&self, _project: &str) -> (Secret, Secret) {
+        (self.inbound_token(), self.signing_secret())
+    }
+
     /// The value of a new project key.
     fn api_key(&self) -> Secret;
 
@@ -380,6 +388,9 @@ pub trait Outgoing: Send + Sync {
 ///
 /// It exists for servers that are wrong on purpose, and for nothing else.
 pub trait Edge: Send + Sync {
+    /// May change bytes as they come off a connection, but not their number.
+    fn received(&self, _bytes: &mut [u8]) {}
+
     /// May change a request before anything looks at it.
     fn request(&self, _request: &mut Inbound) {}
 

@@ -116,6 +116,10 @@ pub async fn start(config: Config, parts: Parts) -> Result<Server, StartError> {
     let socket = TcpListener::bind(listen).await.map_err(listen_failed)?;
     let address = socket.local_addr().map_err(listen_failed)?;
     let store = open(&config).await?;
+    let store = match parts.store {
+        Some(wrap) => wrap(store),
+        None => store,
+    };
     let app = Arc::new(assemble(config, parts, store.clone(), address)?);
     let (listening, stop_listening) = watch::channel(false);
     let (working, stop_working) = watch::channel(false);

@@ -178,3 +178,24 @@ pub const CRAFTKIT: &[Probe] = &[
     probe("craftkit.observe.cors", "Does the hook answer CORS preflight requests?"),
     probe("craftkit.observe.poll-unauthorized", "Which status and code does a keyless poll get?"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const LOCK: &str = include_str!("probes.lock");
+
+    #[test]
+    fn the_names_of_probes_are_locked() {
+        let locked: Vec<&str> = LOCK.lines().collect();
+        assert!(locked.windows(2).all(|pair| pair[0] < pair[1]), "sort probes.lock with `LC_ALL=C sort -u`");
+        let locked: BTreeSet<&str> = locked.into_iter().collect();
+        let listed: BTreeSet<&str> = RNDRKIT.iter().chain(CRAFTKIT).map(|probe| probe.id).collect();
+        let gone: Vec<&&str> = locked.difference(&listed).collect();
+        assert!(gone.is_empty(), "in probes.lock and in no list, though reports of other people name them: {gone:?}");
+        let new: Vec<&&str> = listed.difference(&locked).collect();
+        assert!(new.is_empty(), "if these names shall stay for good, add them to catalogue/probes.lock: {new:?}");
+    }
+}

@@ -1,12 +1,14 @@
 //! `hookproof adapter check`.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::check::{TargetChoice, open_target};
-use super::{complain, print};
+use super::{complain, complain_for_adapter, print};
 use crate::adapter::{self, Account, Outcome};
 use crate::cli::AdapterCheckArgs;
 use crate::exit::Exit;
+use crate::report::terminal::printable;
 use crate::runner::Interrupt;
 
 /// Tries every method of a target's fixtures.
@@ -19,9 +21,11 @@ pub async fn run(args: &AdapterCheckArgs, interrupt: Interrupt) -> Exit {
             return complain(&error, exit);
         }
     };
-    let account = adapter::try_all(&target, &interrupt).await;
+    let (account, secrets) = adapter::try_all(&target, &interrupt).await;
     print(&render(&target.name, &account));
+    let fixtures = Arc::clone(&target.world.fixtures);
     target.close().await;
+    complain_for_adapter(&fixtures.adapter_said(), &secrets);
     let signal = *interrupt.borrow();
     signal.map_or_else(|| exit_of(&account), |signal| Exit::Signal(signal.0))
 }
@@ -32,8 +36,8 @@ fn render(target: &str, account: &Account) -> String {
         let said = match outcome {
             Outcome::Works => "works".to_owned(),
             Outcome::Missing => "not offered; rules that need it will not be run".to_owned(),
-            Outcome::Untried(why) => format!("not tried: {why}"),
-            Outcome::Wrong(why) => format!("WRONG: {why}"),
+            Outcome::Untried(why) => format!("not tried: {}", printable(why)),
+            Outcome::Wrong(why) => format!("WRONG: {}", printable(why)),
         };
         writeln!(text, "  {:20} {said}", method.name()).expect("writing to a string does not fail");
     }

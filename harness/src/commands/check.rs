@@ -3,23 +3,26 @@
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thiserror::Error;
 
-use super::{complain, print};
+use super::progress::Progress;
+use super::{complain, complain_for_adapter, print};
 use crate::api::Api;
 use crate::cli::{CheckArgs, Color, ReportFormat, ReportOutput};
 use crate::config::{self, ConfigError, DEFAULT_FILE, TargetConfig};
 use crate::exit::{self, Exit};
 use crate::known::KnownFailure;
+use crate::profile::observe::{self, Profile};
 use crate::report::assemble::{self, Frame};
 use crate::report::terminal::{self, Manner};
 use crate::report::{Report, events, github, junit, markdown};
 use crate::runner::open::{self, BUILTIN, OpenError, OpenTarget, RunSettings};
 use crate::runner::select::{Narrowing, SelectError, Selection, select};
-use crate::runner::{self, Event, Interrupt, Pace, Run};
+use crate::runner::{self, Interrupt, Pace, Run};
+use crate::secret::SecretBook;
 
 /// Why a run did not come about.
 #[derive(Debug, Error)]
@@ -95,8 +98,10 @@ async fn try_run(args: &CheckArgs, mut interrupt: Interrupt) -> Result<Exit, Che
         print(&format!("{}\n", terminal::opening(&target.name, implementation.trim())));
     }
     let plan = Plan { args, narrowing: &narrowing, known: &known, interrupt: &interrupt };
-    let report = judge(&target, &selection, &plan, &mut live_view).await;
+    let (report, secrets) = judge(&target, &selection, &plan, &mut live_view).await;
+    let fixtures = Arc::clone(&target.world.fixtures);
     target.close().await;
+    complain_for_adapter(&fixtures.adapter_said(), &secrets.filter());
     let exit = exit::of_report(&report, args.allow_incomplete);
     print(&terminal::render(&report, manner(args)));
     for (output, file) in args.report.iter().zip(&mut outputs) {
@@ -115,10 +120,17 @@ struct Plan<'a> {
     interrupt: &'a Interrupt,
 }
 
-async fn judge(target: &OpenTarget, selection: &Selection, plan: &Plan<'_>, live_view: &mut Option<File>) -> Report {
+async fn judge(
+    target: &OpenTarget,
+    selection: &Selection,
+    plan: &Plan<'_>,
+    live_view: &mut Option<File>,
+) -> (Report, SecretBook) {
     let started_at = jiff::Timestamp::now();
     let began = Instant::now();
-    let run = run_with_progress(target, selection, plan, live_view).await;
+    let mut run = run_with_progress(target, selection, plan, live_view).await;
+    let profile = observe(target, &run, plan, began).await;
+    run.interrupted = *plan.interrupt.borrow();
     let frame = Frame {
         target,
         seed: plan.args.seed,
@@ -128,12 +140,26 @@ async fn judge(target: &OpenTarget, selection: &Selection, plan: &Plan<'_>, live
         strict: plan.args.strict,
         known: plan.known,
     };
-    let report = assemble::report(&frame, selection, run);
+    let mut secrets = assemble::all_secrets(&target.world, &run);
+    secrets.merge(&profile.book);
+    let mut report = assemble::report(&frame, selection, run);
+    profile.add_to(&mut report, &secrets.filter());
     if let Some(file) = live_view {
         // The report stands, whatever becomes of the live view.
         let _ = events::write(file, &events::ended(&report));
     }
-    report
+    (report, secrets)
+}
+
+/// Observes what nobody judges, in the time that the checks left. A target that could not be judged at all is left alone.
+async fn observe(target: &OpenTarget, run: &Run, plan: &Plan<'_>, began: Instant) -> Profile {
+    let judged = run.results.iter().any(|result| result.stopped.is_none());
+    if !observe::is_wanted(plan.narrowing) || !judged || plan.interrupt.borrow().is_some() {
+        return Profile::default();
+    }
+    let run_time = plan.args.run_time.saturating_sub(began.elapsed());
+    let pace = Pace { patience: plan.args.patience, run_time };
+    observe::run(&target.world, plan.narrowing.api, pace, plan.interrupt).await
 }
 
 /// In a GitHub job: failures as annotations, and the Markdown report as the job's summary.
@@ -177,6 +203,8 @@ fn settings(args: &CheckArgs) -> RunSettings {
         rate: args.rate,
         owned: args.i_own_this_target,
         verbose: args.verbose,
+        request_time: args.request_time,
+        fixture_time: args.fixture_time,
     }
 }
 
@@ -193,7 +221,7 @@ pub struct TargetChoice {
 impl TargetChoice {
     /// Settings for commands that run no checks.
     pub fn settings(&self) -> RunSettings {
-        RunSettings { jobs: 1, seed: 0, settle: Duration::ZERO, rate: None, owned: self.owned, verbose: self.verbose }
+        RunSettings { owned: self.owned, verbose: self.verbose, ..RunSettings::default() }
     }
 
     /// The target file to use; `None` means the built-in reference.
@@ -230,35 +258,18 @@ async fn run_with_progress(
     plan: &Plan<'_>,
     live_view: &mut Option<File>,
 ) -> Run {
-    let bar = progress_bar(plan.args.quiet);
-    let pace = Pace { patience: plan.args.patience };
+    let pace = Pace { patience: plan.args.patience, run_time: plan.args.run_time };
+    let mut progress = Progress::new(plan.args.quiet, runner::longest_wait(&target.world, selection, pace));
     let run = runner::run(&target.world, selection, pace, plan.interrupt, |event| {
         if let Some(file) = live_view {
             // A live view that cannot be written must not end the run.
             let _ = events::write(file, &events::event(&event));
         }
-        match event {
-            Event::Started { checks } => bar.set_length(checks as u64),
-            Event::CheckStarted(check) => bar.set_message(check.id),
-            Event::CheckEnded(_) => bar.inc(1),
-        }
+        progress.show(&event);
     });
     let run = run.await;
-    bar.finish_and_clear();
+    progress.end();
     run
-}
-
-/// A bar on a terminal; nothing elsewhere, where the report itself is the record.
-fn progress_bar(quiet: bool) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}").expect("the template is well-formed");
-    bar.set_style(style);
-    // A check that waits for a window says so by the time that goes by.
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 fn manner(args: &CheckArgs) -> Manner {

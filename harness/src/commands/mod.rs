@@ -2,7 +2,9 @@
 
 pub mod adapter;
 pub mod check;
+pub mod compare;
 pub mod init;
+mod progress;
 pub mod prove;
 pub mod rules;
 pub mod serve;
@@ -11,6 +13,8 @@ pub mod verify;
 use std::io::Write as _;
 
 use crate::exit::Exit;
+use crate::report::terminal::printable;
+use crate::secret::SecretFilter;
 
 /// Prints to stdout. A reader who has gone (`hookproof rules | head`) is no error.
 pub fn print(text: &str) {
@@ -21,6 +25,20 @@ pub fn print(text: &str) {
 /// Prints an error with its causes to stderr and returns the exit that goes with it.
 pub fn complain(error: &dyn std::error::Error, exit: Exit) -> Exit {
     let mut stderr = std::io::stderr().lock();
-    let _ = writeln!(stderr, "hookproof: {error}");
+    let _ = writeln!(stderr, "hookproof: {}", printable_lines(&error.to_string()));
     exit
+}
+
+/// Prints to stderr what an adapter wrote to its own, if that was kept.
+pub fn complain_for_adapter(said: &str, filter: &SecretFilter) {
+    if said.is_empty() {
+        return;
+    }
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "the adapter's stderr:\n{}", printable_lines(&filter.text(said)));
+}
+
+/// Lines of which none can steer the terminal.
+fn printable_lines(text: &str) -> String {
+    text.trim_end().split('\n').map(printable).collect::<Vec<String>>().join("\n")
 }

@@ -43,14 +43,7 @@ async fn prove(args: &ProveArgs, interrupt: Interrupt) -> Result<Exit, ProveErro
     if deviations.is_empty() {
         return Err(ProveError::Nothing);
     }
-    let settings = RunSettings {
-        jobs: JOBS_PER_SERVER,
-        seed: args.seed,
-        settle: SETTLE,
-        rate: None,
-        owned: false,
-        verbose: false,
-    };
+    let settings = RunSettings { jobs: JOBS_PER_SERVER, seed: args.seed, settle: SETTLE, ..RunSettings::default() };
     let mut waiting = deviations.iter().copied();
     let mut running = JoinSet::new();
     let mut trials: Vec<Trial> = Vec::new();

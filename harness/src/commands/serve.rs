@@ -6,7 +6,7 @@ use reference_server::{ClockKind, Config, ControlToken, Limits, Parts, StartErro
 use thiserror::Error;
 
 use super::{complain, print};
-use crate::cli::{ServeArgs, ServeClock};
+use crate::cli::{LimitArgs, ServeArgs, ServeClock};
 use crate::config;
 use crate::exit::Exit;
 use crate::runner::Interrupt;
@@ -62,7 +62,7 @@ async fn serve(args: &ServeArgs, mut interrupt: Interrupt) -> Result<(), ServeEr
         },
         control_token: token.map(ControlToken::new),
         public_base: None,
-        limits: Limits::default(),
+        limits: limits(&args.limits),
     };
     let server = reference_server::start(config, parts).await?;
     print(&format!("listening on {}\n", server.base_url()));
@@ -73,6 +73,19 @@ async fn serve(args: &ServeArgs, mut interrupt: Interrupt) -> Result<(), ServeEr
     }
     server.stop().await?;
     Ok(())
+}
+
+fn limits(args: &LimitArgs) -> Limits {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        body_bytes: count(args.max_body),
+        header_read: args.header_time,
+        request: args.request_time,
+        connections: count(args.max_connections),
+        queue_length: count(args.max_queue),
+        pending_writes: count(args.max_pending),
+        webhook: args.webhook_time,
+    }
 }
 
 fn start_logging() -> Result<(), ServeError> {
@@ -111,5 +124,41 @@ fn hint(base_url: &str, has_control: bool) -> String {
         format!(
             "try: curl -i -X POST {base_url}/api/webhook/refresh -H 'Authorization: Bearer rk_wh_your_token_here' -H 'Content-Type: application/json' -d '{{\"all\": true}}'\nset {CONTROL_TOKEN} to make domains, tokens and templates at {base_url}/_control\n"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[track_caller]
+    fn parsed(arguments: &[&str]) -> Limits {
+        let cli = Cli::parse_from([&["hookproof", "serve"], arguments].concat());
+        let Some(Command::Serve(args)) = cli.command else { panic!("serve is a command") };
+        limits(&args.limits)
+    }
+
+    #[test]
+    fn without_options_the_limits_are_the_servers_own() {
+        assert_eq!(parsed(&[]), Limits::default());
+    }
+
+    #[test]
+    fn each_limit_can_be_set() {
+        use std::time::Duration;
+        let arguments = "--max-body 1 --max-connections 2 --max-queue 3 --max-pending 4 --header-time 5s --request-time 6s --webhook-time 7s";
+        let expected = Limits {
+            body_bytes: 1,
+            connections: 2,
+            queue_length: 3,
+            pending_writes: 4,
+            header_read: Duration::from_secs(5),
+            request: Duration::from_secs(6),
+            webhook: Duration::from_secs(7),
+        };
+        assert_eq!(parsed(&arguments.split(' ').collect::<Vec<&str>>()), expected);
     }
 }

@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
-use crate::evidence::{Evidence, Exchange, FixtureCall};
-use crate::secret::{Secret, SecretBook};
+use crate::evidence::{Evidence, Exchange, FixtureCall, Response};
+use crate::secret::{SECRET_LENGTH_MAX, SECRET_LENGTH_MIN, Secret, SecretBook};
 use crate::target::fixtures::{FixtureError, Fixtures, read_result};
 use crate::target::http::{HttpClient, Request};
 use crate::target::protocol::{CreatedDomain, CreatedSubscription, CreatedTemplate, CreatedToken, Method};
@@ -27,6 +27,8 @@ use time::{Slot, Timekeeper};
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// Longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_millis(1500);
+/// Bytes of answers and of fixtures' results that one attempt of a check keeps; a good target's come to a few thousand.
+pub const EVIDENCE_MAX: usize = 2 * 1024 * 1024;
 
 /// A target, ready to be judged: shared by all checks of a run.
 pub struct World {
@@ -89,6 +91,8 @@ pub struct Gather {
     world: Arc<World>,
     slot: Slot,
     evidence: Evidence,
+    /// Bytes of what the target and its fixtures said in the evidence.
+    said: usize,
     book: SecretBook,
     rng: StdRng,
     leftovers: Vec<Leftover>,
@@ -122,6 +126,7 @@ impl Gather {
             world,
             slot,
             evidence: Evidence { clock, ..Evidence::default() },
+            said: 0,
             book: SecretBook::default(),
             rng: StdRng::from_seed(hasher.finalize().into()),
             leftovers: Vec::new(),
@@ -169,10 +174,17 @@ impl Gather {
         // A task of its own, so that an interruption cannot lose the name of something just created.
         let creation = tokio::spawn(async move { world.fixtures.call(method, sent).await });
         let (_, handle) = self.creating.insert((method, creation));
-        let answer = handle.await.expect("a fixture call does not panic");
+        let mut answer = handle.await.expect("a fixture call does not panic");
         self.creating = None;
         if let Ok(result) = &answer {
             self.remember(method, result);
+            let size = result.to_string().len();
+            if self.said + size > EVIDENCE_MAX {
+                let expected = format!("answers of at most {EVIDENCE_MAX} bytes together for one check");
+                answer = Err(FixtureError::Broken { method: method.name(), expected, found: "more".to_owned() });
+            } else {
+                self.said += size;
+            }
         }
         let refused = match &answer {
             Err(FixtureError::Refused { reason, .. }) => Some(reason.clone()),
@@ -202,11 +214,11 @@ impl Gather {
         self.domains += 1;
         let number = self.domains;
         let mut domain = Domain { name: created.domain, tokens: Vec::new(), number, pages: wish.pages, pages_named: 0 };
-        for token in created.tokens {
-            self.add_token(&mut domain, token);
-        }
         // Checks name tokens by their place, so a missing one must be noticed here.
-        let (given, asked) = (domain.tokens.len(), asked.unwrap_or(1));
+        let (given, asked) = (created.tokens.len(), asked.unwrap_or(1));
+        for token in created.tokens.into_iter().take(usize::try_from(asked).unwrap_or(usize::MAX)) {
+            self.add_token(&mut domain, token)?;
+        }
         if u64::try_from(given) != Ok(asked) {
             return Err(Stop::NotRun(format!("domain.create was asked for {asked} tokens and gave {given}")));
         }
@@ -221,14 +233,30 @@ impl Gather {
         let params = json!({"domain": domain.name});
         let result = self.call(label, Method::TokenCreate, params).await?;
         let created: CreatedToken = read_result(Method::TokenCreate, &result)?;
-        self.add_token(domain, created);
+        self.add_token(domain, created)
+    }
+
+    fn add_token(&mut self, domain: &mut Domain, created: CreatedToken) -> Result<(), FixtureError> {
+        let name = format!("token:d{}.{}", domain.number, domain.tokens.len() + 1);
+        let value = self.secret(Method::TokenCreate, created.token, &name)?;
+        domain.tokens.push(Token { id: created.id, value });
         Ok(())
     }
 
-    fn add_token(&mut self, domain: &mut Domain, created: CreatedToken) {
-        let value = Secret::new(created.token);
-        self.book.add(&value, &format!("token:d{}.{}", domain.number, domain.tokens.len() + 1));
-        domain.tokens.push(Token { id: created.id, value });
+    /// A secret that the fixtures made, put down under a name. Too short a one could not be told from ordinary text in a report, and
+    /// what it takes to look for one grows with its length. An empty one has nothing to hide; a rule may judge it.
+    fn secret(&mut self, method: Method, value: String, name: &str) -> Result<Secret, FixtureError> {
+        let length = value.len();
+        let fits = length == 0 || (SECRET_LENGTH_MIN..=SECRET_LENGTH_MAX).contains(&length);
+        if !fits || value.chars().any(char::is_control) {
+            let expected =
+                format!("a secret of {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} bytes without control characters");
+            let found = format!("another one of {length} bytes");
+            return Err(FixtureError::Broken { method: method.name(), expected, found });
+        }
+        let value = Secret::new(value);
+        self.book.add(&value, name);
+        Ok(value)
     }
 
     /// Revokes a token.
@@ -277,12 +305,10 @@ impl Gather {
         let created: CreatedTemplate = read_result(Method::TemplateCreate, &result)?;
         self.templates += 1;
         let name = format!("t{}", self.templates);
-        let inbound_token = Secret::new(created.inbound_token);
-        let inbound_secret = Secret::new(created.inbound_secret);
-        let api_key = Secret::new(created.api_key);
-        self.book.add(&inbound_token, &format!("inbound-token:{name}"));
-        self.book.add(&inbound_secret, &format!("inbound-secret:{name}"));
-        self.book.add(&api_key, &format!("api-key:{name}"));
+        let method = Method::TemplateCreate;
+        let inbound_token = self.secret(method, created.inbound_token, &format!("inbound-token:{name}"))?;
+        let inbound_secret = self.secret(method, created.inbound_secret, &format!("inbound-secret:{name}"))?;
+        let api_key = self.secret(method, created.api_key, &format!("api-key:{name}"))?;
         Ok(Template {
             template_id: created.template_id,
             slug: created.slug,
@@ -312,9 +338,9 @@ impl Gather {
         let params = json!({"project": project, "url": url, "events": events});
         let result = self.call(Method::SubscriptionCreate.name(), Method::SubscriptionCreate, params).await?;
         let created: CreatedSubscription = read_result(Method::SubscriptionCreate, &result)?;
-        let secret = Secret::new(created.secret);
         self.subscriptions += 1;
-        self.book.add(&secret, &format!("subscription-secret:s{}", self.subscriptions));
+        let name = format!("subscription-secret:s{}", self.subscriptions);
+        let secret = self.secret(Method::SubscriptionCreate, created.secret, &name)?;
         Ok(Subscription { id: created.id, secret })
     }
 
@@ -343,6 +369,18 @@ impl Gather {
     /// Sends one request.
     pub async fn send(&mut self, request: Request) -> Exchange {
         let exchange = self.exchange(&request).await;
+        self.keep(exchange)
+    }
+
+    /// Keeps an exchange as evidence. A target that says too much is no longer listened to.
+    fn keep(&mut self, mut exchange: Exchange) -> Exchange {
+        let size = exchange.response.as_ref().map_or(0, Response::size);
+        if self.said + size > EVIDENCE_MAX {
+            exchange.response = None;
+            exchange.error = Some(format!("the answers to this check are longer than {EVIDENCE_MAX} bytes together"));
+        } else {
+            self.said += size;
+        }
         self.evidence.exchanges.push(exchange.clone());
         exchange
     }
@@ -350,8 +388,7 @@ impl Gather {
     /// Sends requests all at once and returns when each has its answer. Exchanges are kept in the order of `requests`.
     pub async fn send_together(&mut self, requests: &[Request]) -> Vec<Exchange> {
         let exchanges = futures::future::join_all(requests.iter().map(|request| self.exchange(request))).await;
-        self.evidence.exchanges.extend(exchanges.iter().cloned());
-        exchanges
+        exchanges.into_iter().map(|exchange| self.keep(exchange)).collect()
     }
 
     /// Opens connections ahead of a volley by requests that are not evidence and cannot count: no token, no body, method `GET`.

@@ -236,7 +236,7 @@ mod tests {
     use crate::runner::open::{self, RunSettings};
 
     async fn keeper(jobs: usize) -> (open::OpenTarget, Arc<Timekeeper>) {
-        let settings = RunSettings { jobs, seed: 1, settle: Duration::ZERO, rate: None, owned: false, verbose: false };
+        let settings = RunSettings { jobs, ..RunSettings::default() };
         let target = open::builtin(reference_server::Parts::reference(), settings).await.unwrap();
         let keeper = Arc::clone(&target.world.timekeeper);
         (target, keeper)

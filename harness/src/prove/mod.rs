@@ -93,7 +93,7 @@ async fn judge(
         position += 1;
         all || position % SAMPLE == 0 || check.rules.iter().any(|rule| concerned.contains(rule))
     });
-    let pace = Pace { patience: std::time::Duration::ZERO };
+    let pace = Pace { patience: std::time::Duration::ZERO, run_time: runner::RUN_TIME_MAX };
     let run = runner::run(&target.world, &selection, pace, interrupt, |_| {}).await;
     target.close().await;
     Ok(run.results)

@@ -1,14 +1,20 @@
 //! From the results of a run to its report: what each rule, and the whole, amounts to. `verify` takes the same way from stored evidence.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::catalogue::{self, Rule};
+use crate::evidence::Evidence;
+use crate::gather::World;
 use crate::known::{self, KnownFailure};
+use crate::profile;
 use crate::report::{
     CONTRACT, CheckReport, KnownReport, NotDeleted, PENDING, Report, RuleReport, SCHEMA, Scope, Summary, Target,
 };
 use crate::runner::open::OpenTarget;
 use crate::runner::select::{Narrowing, Selection};
 use crate::runner::{CheckResult, Run};
-use crate::secret::SecretBook;
+use crate::secret::{SecretBook, SecretFilter};
 use crate::target::protocol::Implementation;
 use crate::verdict::{Status, Verdict, worst};
 
@@ -32,7 +38,7 @@ pub struct Frame<'a> {
 
 /// The report of a run. Every secret that any check was given is replaced wherever it shows.
 pub fn report(frame: &Frame<'_>, selection: &Selection, run: Run) -> Report {
-    let secrets = all_secrets(frame, &run);
+    let secrets = all_secrets(&frame.target.world, &run);
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         contract: CONTRACT.to_owned(),
@@ -55,6 +61,7 @@ pub fn report(frame: &Frame<'_>, selection: &Selection, run: Run) -> Report {
         known_failures: Vec::new(),
         rules: Vec::new(),
         observations: Vec::new(),
+        limiter: None,
         not_deleted: not_deleted(&run.results),
         defects: run.results.iter().filter_map(|result| result.defect.clone()).collect(),
         interrupted_by: run.interrupted.map(|signal| signal.0),
@@ -64,7 +71,7 @@ pub fn report(frame: &Frame<'_>, selection: &Selection, run: Run) -> Report {
     cleaned(report, &secrets)
 }
 
-/// Draws the conclusions: rules, known failures, summary and verdict from the findings of the checks.
+/// Draws the conclusions: rules, known failures, limiter, summary and verdict from what the checks saw and found.
 pub fn conclude(report: &mut Report, selection: &Selection, known: &[KnownFailure], narrowed: bool) {
     let mut rules = rule_reports(selection, &report.checks);
     let today = report.started_at.parse::<jiff::Timestamp>().unwrap_or_default();
@@ -81,6 +88,7 @@ pub fn conclude(report: &mut Report, selection: &Selection, known: &[KnownFailur
             rule.status = Status::Known;
         }
     }
+    report.limiter = profile::limiter_of(&report.checks);
     report.summary = Summary::of(&rules);
     report.rules = rules;
     report.verdict = verdict(report, narrowed);
@@ -146,9 +154,10 @@ fn not_deleted(results: &[CheckResult]) -> Vec<NotDeleted> {
     .collect()
 }
 
-fn all_secrets(frame: &Frame<'_>, run: &Run) -> SecretBook {
+/// Every secret that the run knew: those of the configuration and those of each check.
+pub fn all_secrets(world: &World, run: &Run) -> SecretBook {
     let mut book = SecretBook::default();
-    book.merge(&frame.target.world.secrets);
+    book.merge(&world.secrets);
     for result in &run.results {
         book.add_all(&result.book, result.check.id);
     }
@@ -156,11 +165,23 @@ fn all_secrets(frame: &Frame<'_>, run: &Run) -> SecretBook {
 }
 
 /// A secret of one check may show in what another saw, if the target mixes them up; nothing may leave with it.
-fn cleaned(report: Report, secrets: &SecretBook) -> Report {
-    let value = serde_json::to_value(&report).expect("a report has only text keys");
-    let filtered = secrets.filter().value(&value);
+fn cleaned(mut report: Report, secrets: &SecretBook) -> Report {
+    let filter = secrets.filter();
+    // Check by check: evidence is large, and a copy of all of it would double what a run needs.
+    let checks = std::mem::take(&mut report.checks).into_iter().map(|check| {
+        let evidence = check.evidence.cleaned(&filter);
+        let check = texts_cleaned(CheckReport { evidence: Evidence::default(), ..check }, &filter);
+        CheckReport { evidence, ..check }
+    });
+    let checks = checks.collect();
+    Report { checks, ..texts_cleaned(report, &filter) }
+}
+
+fn texts_cleaned<T: Serialize + DeserializeOwned>(part: T, filter: &SecretFilter) -> T {
+    let value = serde_json::to_value(&part).expect("a report has only text keys");
+    let filtered = filter.value(&value);
     if filtered == value {
-        return report;
+        return part;
     }
     serde_json::from_value(filtered).expect("only texts were replaced")
 }

@@ -2,6 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestSuite};
 
+use super::terminal::printable;
 use super::{CheckReport, Report, RuleReport};
 use crate::catalogue;
 use crate::exit::Exit;
@@ -57,28 +58,29 @@ fn case(
         Status::Pass | Status::Warn => TestCaseStatus::success(),
         Status::NotRun | Status::Inconclusive | Status::NotApplicable | Status::Excluded | Status::Known => {
             let mut skipped = TestCaseStatus::skipped();
-            skipped.set_message(format!("{}: {actual}", status.name()));
+            skipped.set_message(format!("{}: {}", status.name(), printable(actual)));
             skipped
         }
     };
     let mut case = TestCase::new(name.to_owned(), outcome);
     case.set_classname(rule.id.clone());
     if status == Status::Warn {
-        case.set_system_out(format!("warn: {actual}"));
+        case.set_system_out(format!("warn: {}", printable(actual)));
     }
     case
 }
 
 fn failure(rule: &RuleReport, actual: &str, finding: Option<&Finding>) -> TestCaseStatus {
     let mut outcome = TestCaseStatus::non_success(NonSuccessKind::Failure);
-    outcome.set_message(actual.to_owned());
+    let actual = printable(actual);
+    outcome.set_message(actual.clone());
     outcome.set_type(rule.level.clone());
     let mut text = String::new();
     if let Some(entry) = catalogue::find(&rule.id) {
         text = format!("demand: {}\nsource: {}\n", entry.demand, entry.source.text);
     }
     for expected in finding.iter().flat_map(|finding| &finding.expected) {
-        text.push_str(&format!("acceptable: {expected}\n"));
+        text.push_str(&format!("acceptable: {}\n", printable(expected)));
     }
     text.push_str(&format!("actual: {actual}"));
     outcome.set_description(text);

@@ -58,6 +58,9 @@ fn counts(text: &mut String, report: &Report) {
         summary.excluded,
         summary.known
     );
+    if let Some(limiter) = &report.limiter {
+        say!(text, "Limiter: {}\n", escaped(&limiter.words()));
+    }
     let scope = terminal::scope_words(report);
     if !scope.is_empty() {
         say!(text, "Narrowed by {}: nothing is said about the rules left out.\n", escaped(&scope));

@@ -1,6 +1,7 @@
 //! The report of a run: one value from which every format and the exit code are rendered.
 
 pub mod assemble;
+pub mod compare;
 pub mod events;
 pub mod github;
 pub mod junit;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::api::Api;
 use crate::evidence::Evidence;
 use crate::known::{KnownFailure, KnownState};
+use crate::profile::limiter::Fingerprint;
+use crate::profile::observe::Observation;
 use crate::runner::Stopped;
 use crate::runner::select::Exclusion;
 use crate::target::protocol::Implementation;
@@ -60,7 +63,10 @@ pub struct Report {
     /// Every check that ran, in the catalogue's order.
     pub checks: Vec<CheckReport>,
     /// Behaviour that the documents leave open.
-    pub observations: Vec<serde_json::Value>,
+    pub observations: Vec<Observation>,
+    /// The limiter that the target was seen to have; absent if nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limiter: Option<Fingerprint>,
     /// What was made at the target and could not be deleted.
     pub not_deleted: Vec<NotDeleted>,
     /// Defects of this program that showed.
@@ -210,8 +216,17 @@ impl Report {
 
     /// As JSON, indented.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a report has only text keys");
-        text.push('\n');
-        text
+        let text = serde_json::to_string_pretty(self).expect("a report has only text keys");
+        // JSON need not escape all that steers a terminal. Outside of its texts there is none of that but the ends of lines.
+        let mut safe = String::with_capacity(text.len() + 1);
+        for character in text.chars() {
+            if character != '\n' && terminal::steers(character) {
+                safe.push_str(&format!("\\u{:04x}", u32::from(character)));
+            } else {
+                safe.push(character);
+            }
+        }
+        safe.push('\n');
+        safe
     }
 }

@@ -26,7 +26,7 @@ pub struct Manner {
 
 /// The first line of a run.
 pub fn opening(target: &str, implementation: &str) -> String {
-    format!("hookproof check: target {target} ({implementation})")
+    format!("hookproof check: target {} ({})", printable(target), printable(implementation))
 }
 
 /// The whole report as text.
@@ -51,6 +51,8 @@ pub fn render(report: &Report, manner: Manner) -> String {
     pending(&mut text, report);
     leftovers(&mut text, report);
     scope(&mut text, report);
+    limiter(&mut text, report);
+    observations(&mut text, report, manner.verbose);
     closing(&mut text, report, paint);
     text
 }
@@ -95,7 +97,7 @@ fn explain(text: &mut String, report: &Report, rule: &RuleReport, paint: Paint) 
         say!(text, "  source      {} ({})", entry.source.text, entry.source.kind.name());
     }
     let Some((check, finding)) = report.deciding(rule) else {
-        say!(text, "  actual      {}", rule.reason);
+        say!(text, "  actual      {}", printable(&rule.reason));
         return;
     };
     for expected in &finding.expected {
@@ -177,15 +179,20 @@ fn shortened(text: &str) -> String {
     }
 }
 
+/// True for characters that do something to a terminal or to the order of the text around them; all are of the basic plane.
+pub fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Nothing a target says may steer the terminal.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .flat_map(|character| {
-            let steers = character.is_control()
-                || ('\u{202a}'..='\u{202e}').contains(&character)
-                || ('\u{2066}'..='\u{2069}').contains(&character);
-            if steers { character.escape_unicode().collect::<Vec<char>>() } else { vec![character] }
-        })
+        .flat_map(
+            |character| {
+                if steers(character) { character.escape_unicode().collect::<Vec<char>>() } else { vec![character] }
+            },
+        )
         .collect()
 }
 
@@ -273,6 +280,26 @@ fn scope(text: &mut String, report: &Report) {
     }
 }
 
+fn observations(text: &mut String, report: &Report, each: bool) {
+    let made = report.observations.iter().filter(|observation| observation.was_made()).count();
+    if !report.observations.is_empty() {
+        say!(
+            text,
+            "\n{made} behaviours observed, which nobody judges{}",
+            if each { "" } else { " (--verbose lists them)" }
+        );
+    }
+    for observation in report.observations.iter().filter(|_| each) {
+        say!(text, "  {}: {}", observation.id, printable(&observation.value));
+    }
+}
+
+fn limiter(text: &mut String, report: &Report) {
+    if let Some(limiter) = &report.limiter {
+        say!(text, "\nlimiter: {}", printable(&limiter.words()));
+    }
+}
+
 fn closing(text: &mut String, report: &Report, paint: Paint) {
     let summary = &report.summary;
     let counts = [
@@ -298,7 +325,7 @@ fn closing(text: &mut String, report: &Report, paint: Paint) {
         report.duration_ms,
         report.seed
     );
-    say!(text, "target {}: {}", report.target.name, paint.verdict(report.verdict));
+    say!(text, "target {}: {}", printable(&report.target.name), paint.verdict(report.verdict));
 }
 
 /// Colours, or none.

@@ -11,6 +11,7 @@ use super::assemble::conclude;
 use super::{CONTRACT, CheckReport, Report, SCHEMA};
 use crate::checks;
 use crate::known::KnownFailure;
+use crate::profile;
 use crate::runner::select::{Narrowing, SelectError, Selection, select};
 
 /// Why a report cannot be judged again at all.
@@ -97,7 +98,7 @@ fn missing_and_stray(report: &Report, selection: &Selection) -> Vec<Difference> 
 }
 
 fn judge_again(report: &mut CheckReport) {
-    let Some(check) = checks::all().find(|check| check.id == report.id) else {
+    let Some(check) = checks::all().chain(profile::PROBES).find(|check| check.id == report.id) else {
         // Reported as stray already.
         report.findings.clear();
         return;
@@ -126,6 +127,7 @@ fn compare(report: &Report, again: &Report) -> Vec<Difference> {
         }
     }
     check("known_failures".to_owned(), json(&again.known_failures), json(&report.known_failures));
+    check("limiter".to_owned(), json(&again.limiter), json(&report.limiter));
     check("summary".to_owned(), json(&again.summary), json(&report.summary));
     check("verdict".to_owned(), again.verdict.words().to_owned(), report.verdict.words().to_owned());
     differences

@@ -110,6 +110,34 @@ pub struct Run {
 pub struct Pace {
     /// Real time that one check may wait for moments on a system clock.
     pub patience: Duration,
+    /// Real time for the whole run, besides `patience`.
+    pub run_time: Duration,
+}
+
+/// Real time for a whole run, unless the user says otherwise.
+pub const RUN_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// When a run ends, whatever has not been judged by then.
+#[derive(Clone, Copy)]
+struct End {
+    at: Instant,
+    pace: Pace,
+}
+
+impl End {
+    fn of(pace: Pace) -> End {
+        /// Nobody waits longer, and clocks cannot count for ever.
+        const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+        End { at: Instant::now() + pace.run_time.saturating_add(pace.patience).min(CENTURY), pace }
+    }
+
+    fn is_over(self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    fn words(self) -> String {
+        format!("the run was over before: --run-time allows {:?}", self.pace.run_time)
+    }
 }
 
 /// Runs the selected checks: first all that can share the target, then one by one those that need it alone.
@@ -120,13 +148,14 @@ pub async fn run(
     interrupt: &Interrupt,
     mut tell: impl FnMut(Event<'_>),
 ) -> Run {
+    let end = End::of(pace);
     tell(Event::Started { checks: selection.checks.len() });
     let (alone, shared): (Vec<&Check>, Vec<&Check>) =
         selection.checks.iter().copied().partition(|check| check.needs.exclusive);
     let mut results = Vec::new();
-    run_side_by_side(world, &shared, pace, interrupt, &mut tell, &mut results).await;
+    run_side_by_side(world, &shared, end, interrupt, &mut tell, &mut results).await;
     for check in alone {
-        run_side_by_side(world, &[check], pace, interrupt, &mut tell, &mut results).await;
+        run_side_by_side(world, &[check], end, interrupt, &mut tell, &mut results).await;
     }
     let position = |result: &CheckResult| selection.checks.iter().position(|check| check.id == result.check.id);
     results.sort_by_key(position);
@@ -136,7 +165,7 @@ pub async fn run(
 async fn run_side_by_side(
     world: &Arc<World>,
     checks: &[&'static Check],
-    pace: Pace,
+    end: End,
     interrupt: &Interrupt,
     tell: &mut impl FnMut(Event<'_>),
     results: &mut Vec<CheckResult>,
@@ -145,7 +174,7 @@ async fn run_side_by_side(
     world.timekeeper.announce(checks.len());
     let mut tasks = JoinSet::new();
     for &check in checks {
-        tasks.spawn(run_check(Arc::clone(world), check, pace, interrupt.clone(), started.clone()));
+        tasks.spawn(run_check(Arc::clone(world), check, end, interrupt.clone(), started.clone()));
     }
     drop(started);
     loop {
@@ -174,7 +203,7 @@ enum Outcome {
 async fn run_check(
     world: Arc<World>,
     check: &'static Check,
-    pace: Pace,
+    end: End,
     interrupt: Interrupt,
     started: tokio::sync::mpsc::UnboundedSender<&'static Check>,
 ) -> CheckResult {
@@ -192,12 +221,12 @@ async fn run_check(
         stopped: None,
         defect: None,
     };
-    if let Some(missing) = missing_prerequisite(&world, check, pace) {
+    if let Some(missing) = missing_prerequisite(&world, check, end.pace) {
         result.stop(Stopped::not_run(missing));
         return result;
     }
     for attempt in 1..=ATTEMPTS_MAX {
-        let (outcome, gathered) = attempt_once(&world, check, slot, &interrupt).await;
+        let (outcome, gathered) = attempt_once(&world, check, slot, end, &interrupt).await;
         result.not_deleted.extend(delete(&world, gathered.leftovers).await);
         result.book.merge(&gathered.book);
         let mut book = gathered.book;
@@ -216,7 +245,8 @@ async fn run_check(
         slot = gathered.slot;
         let inconclusive = result.findings.iter().any(|finding| finding.status == Status::Inconclusive);
         let waits_really = check.needs.moments_ms > 0 && world.timekeeper.kind() == ClockKind::System;
-        if !inconclusive || waits_really || attempt == ATTEMPTS_MAX || interrupt.borrow().is_some() {
+        let last = attempt == ATTEMPTS_MAX || interrupt.borrow().is_some() || end.is_over();
+        if !inconclusive || waits_really || last {
             break;
         }
     }
@@ -245,6 +275,15 @@ fn missing_prerequisite(world: &World, check: &Check, pace: Pace) -> Option<Stri
     None
 }
 
+/// Real time that the longest of the selected checks will wait for moments; none where the suite moves the clock.
+pub fn longest_wait(world: &World, selection: &Selection, pace: Pace) -> Duration {
+    if world.timekeeper.kind() == ClockKind::Manual {
+        return Duration::ZERO;
+    }
+    let waits = selection.checks.iter().map(|check| Duration::from_millis(check.needs.moments_ms));
+    waits.filter(|wait| *wait <= pace.patience).max().unwrap_or_default()
+}
+
 /// A duration as a person would say it, to the second.
 pub fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -258,6 +297,7 @@ async fn attempt_once(
     world: &Arc<World>,
     check: &'static Check,
     slot: Slot,
+    end: End,
     interrupt: &Interrupt,
 ) -> (Outcome, Gathered) {
     let mut gather = Gather::new(Arc::clone(world), slot, check.id);
@@ -272,6 +312,7 @@ async fn attempt_once(
         tokio::select! {
             biased;
             () = signalled(&mut interrupt) => Outcome::Stopped(Stop::NotRun("interrupted".to_owned())),
+            () = tokio::time::sleep_until(end.at.into()) => Outcome::Stopped(Stop::NotRun(end.words())),
             done = tokio::time::timeout(limit, gathering) => match done {
                 Ok(Ok(Ok(()))) => Outcome::Gathered,
                 Ok(Ok(Err(stop))) => Outcome::Stopped(stop),

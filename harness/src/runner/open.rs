@@ -13,10 +13,10 @@ use crate::api::Api;
 use crate::config::{self, AddressProblem, ApiConfig, FixturesConfig, TargetConfig};
 use crate::gather::time::Timekeeper;
 use crate::gather::{Pacer, World};
-use crate::secret::{Secret, SecretBook};
+use crate::secret::{Secret, SecretBook, SecretFilter};
 use crate::target::command::CommandTransport;
-use crate::target::fixtures::{FixtureError, Fixtures, Transport, read_result};
-use crate::target::http::{ClientError, HttpClient, Request};
+use crate::target::fixtures::{CALL_TIME_MAX, FixtureError, Fixtures, Transport, read_result};
+use crate::target::http::{ClientError, EXCHANGE_TIME_MAX, HttpClient};
 use crate::target::protocol::{Hello, Implementation, Method, PROTOCOL_VERSION};
 
 /// The name of the built-in target.
@@ -37,6 +37,25 @@ pub struct RunSettings {
     pub owned: bool,
     /// Show an adapter's stderr.
     pub verbose: bool,
+    /// How long an exchange with the target may take.
+    pub request_time: Duration,
+    /// How long a fixture call may take.
+    pub fixture_time: Duration,
+}
+
+impl Default for RunSettings {
+    fn default() -> RunSettings {
+        RunSettings {
+            jobs: 1,
+            seed: 1,
+            settle: Duration::ZERO,
+            rate: None,
+            owned: false,
+            verbose: false,
+            request_time: EXCHANGE_TIME_MAX,
+            fixture_time: CALL_TIME_MAX,
+        }
+    }
 }
 
 /// Why a target could not be opened.
@@ -93,6 +112,32 @@ pub enum OpenError {
         /// Why no answer came.
         reason: String,
     },
+    /// Any of these, and what the adapter had to say about it.
+    #[error("{error}\nthe adapter's stderr:\n{stderr}")]
+    Commented {
+        /// What went wrong.
+        error: Box<OpenError>,
+        /// What the adapter wrote.
+        stderr: String,
+    },
+}
+
+impl OpenError {
+    /// The same without the secrets of the configuration, and with what an adapter wrote to its stderr.
+    fn cleaned(self, filter: &SecretFilter, stderr: &str) -> OpenError {
+        let cleaned = match self {
+            OpenError::Fixtures(error) => OpenError::Fixtures(error.cleaned(filter)),
+            OpenError::Address { api, url, problem } => OpenError::Address { api, url: filter.text(&url), problem },
+            OpenError::Silent { api, url, reason } => {
+                OpenError::Silent { api, url: filter.text(&url), reason: filter.text(&reason) }
+            }
+            other => other,
+        };
+        if stderr.is_empty() {
+            return cleaned;
+        }
+        OpenError::Commented { error: Box::new(cleaned), stderr: filter.text(stderr) }
+    }
 }
 
 /// A target that is ready to be judged.
@@ -126,7 +171,8 @@ pub async fn builtin(parts: reference_server::Parts, settings: RunSettings) -> R
     let token = Secret::new(hex::encode(rand::rng().random::<[u8; 16]>()));
     let control = reference_server::ControlToken::new(token.expose().to_owned());
     let server = reference_server::start(reference_server::Config::ephemeral(control), parts).await?;
-    let fixtures = Fixtures::http(&format!("{}/_control", server.base_url()), token.clone())?;
+    let url = format!("{}/_control", server.base_url());
+    let fixtures = Arc::new(Fixtures::http(&url, token.clone(), settings.fixture_time)?);
     let mut secrets = SecretBook::default();
     secrets.add(&token, "control-token");
     let sections = BTreeMap::new();
@@ -144,12 +190,12 @@ pub async fn configured(target: TargetConfig, settings: RunSettings) -> Result<O
     let fixtures = match target.fixtures {
         FixturesConfig::Http { url, token } => {
             secrets.add(&token, "control-token");
-            Fixtures::http(&url, token)?
+            Fixtures::http(&url, token, settings.fixture_time)?
         }
         FixturesConfig::Command { command } => {
             let transport = CommandTransport::start(&command, settings.verbose)
                 .map_err(|reason| OpenError::Adapter { program: command.join(" "), reason })?;
-            Fixtures::over(Transport::Command(Box::new(transport)))
+            Fixtures::over(Transport::Command(Box::new(transport)), settings.fixture_time)
         }
     };
     for (api, section) in &target.apis {
@@ -157,12 +203,20 @@ pub async fn configured(target: TargetConfig, settings: RunSettings) -> Result<O
             secrets.add(value, &format!("header:{}.{name}", api.name()));
         }
     }
-    connect(target.name, fixtures, &target.apis, secrets, settings).await
+    let filter = secrets.filter();
+    let fixtures = Arc::new(fixtures);
+    match connect(target.name, Arc::clone(&fixtures), &target.apis, secrets, settings).await {
+        Ok(target) => Ok(target),
+        Err(error) => {
+            fixtures.close().await;
+            Err(error.cleaned(&filter, &fixtures.adapter_said()))
+        }
+    }
 }
 
 async fn connect(
     name: String,
-    fixtures: Fixtures,
+    fixtures: Arc<Fixtures>,
     sections: &BTreeMap<Api, ApiConfig>,
     secrets: SecretBook,
     settings: RunSettings,
@@ -177,7 +231,7 @@ async fn connect(
     for api in Api::ALL {
         let section = sections.get(&api);
         if let Some(base_url) = base_url(api, section, &hello, settings.owned)? {
-            let client = client(api, &base_url, section, began)?;
+            let client = client(api, &base_url, section, began, settings.request_time)?;
             greet(api, &client).await?;
             clients.insert(api, client);
         }
@@ -185,7 +239,6 @@ async fn connect(
     if clients.is_empty() {
         return Err(OpenError::NoApi);
     }
-    let fixtures = Arc::new(fixtures);
     let methods: BTreeSet<Method> =
         Method::ALL.into_iter().filter(|method| hello.methods.iter().any(|name| name == method.name())).collect();
     let timekeeper = Timekeeper::new(hello.clock, began, Arc::clone(&fixtures), settings.jobs);
@@ -200,7 +253,18 @@ async fn connect(
         began,
         secrets,
     });
-    Ok(OpenTarget { name, implementation: hello.implementation, world, server: None })
+    let filter = world.secrets.filter();
+    let implementation = Implementation {
+        name: said_of_itself(&hello.implementation.name, &filter),
+        version: said_of_itself(&hello.implementation.version, &filter),
+    };
+    Ok(OpenTarget { name, implementation, world, server: None })
+}
+
+/// A name or version as an implementation gives it, fit for the first line of every output.
+fn said_of_itself(text: &str, filter: &SecretFilter) -> String {
+    const SHOWN_MAX: usize = 100;
+    filter.text(text).chars().take(SHOWN_MAX).collect()
 }
 
 /// The file's base URL, else the one that `hello` names; `None` if the target has no such API.
@@ -227,12 +291,18 @@ fn base_url(api: Api, section: Option<&ApiConfig>, hello: &Hello, owned: bool) -
     }
 }
 
-fn client(api: Api, base_url: &str, section: Option<&ApiConfig>, began: Instant) -> Result<HttpClient, OpenError> {
+fn client(
+    api: Api,
+    base_url: &str,
+    section: Option<&ApiConfig>,
+    began: Instant,
+    time_max: Duration,
+) -> Result<HttpClient, OpenError> {
     let headers = section.map_or(Vec::new(), |section| {
         section.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
     });
     let root = section.and_then(|section| section.ca.as_deref()).map(|path| root(api, path)).transpose()?;
-    Ok(HttpClient::new(base_url, headers, root, began)?)
+    Ok(HttpClient::new(base_url, headers, root, began, time_max)?)
 }
 
 fn root(api: Api, path: &Path) -> Result<reqwest::Certificate, ClientError> {
@@ -243,13 +313,6 @@ fn root(api: Api, path: &Path) -> Result<reqwest::Certificate, ClientError> {
 
 /// Any HTTP answer will do: the suite only wants to know that somebody is there before it asks for fixtures.
 async fn greet(api: Api, client: &HttpClient) -> Result<(), OpenError> {
-    let exchange = client.send(&Request::new("greeting", api, "GET", "/"), 0).await;
-    match exchange.response {
-        Some(_) => Ok(()),
-        None => Err(OpenError::Silent {
-            api: api.name(),
-            url: client.base_url().to_owned(),
-            reason: exchange.error.unwrap_or_default(),
-        }),
-    }
+    let silent = |reason| OpenError::Silent { api: api.name(), url: client.base_url().to_owned(), reason };
+    client.greet().await.map_err(silent)
 }

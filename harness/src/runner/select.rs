@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::api::Api;
 use crate::catalogue::{self, Rule};
 use crate::checks::{self, Check};
+use crate::profile;
 
 /// What the user narrowed the run to.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +81,7 @@ pub struct Selection {
     pub rules: Vec<&'static Rule>,
     /// Rules of the target's APIs that were left out, with the reason.
     pub excluded: Vec<(&'static Rule, String)>,
-    /// Checks that judge at least one rule in scope.
+    /// Checks that judge at least one rule in scope, then probes that describe what such rules are about.
     pub checks: Vec<&'static Check>,
 }
 
@@ -124,7 +125,8 @@ pub fn select(narrowing: &Narrowing, apis: &[Api]) -> Result<Selection, SelectEr
         return Err(SelectError::Nothing);
     }
     let in_scope: BTreeSet<&str> = rules.iter().map(|rule| rule.id).collect();
-    let checks = checks::all().filter(|check| check.rules.iter().any(|rule| in_scope.contains(rule))).collect();
+    let judging = checks::all().filter(|check| check.rules.iter().any(|rule| in_scope.contains(rule)));
+    let checks = judging.chain(profile::probes_for(in_scope.iter().copied())).collect();
     Ok(Selection { rules, excluded, checks })
 }
 

@@ -1,34 +1,70 @@
-//! The `command` transport: an adapter as a child process, one JSON-RPC message a line.
+//! The `command` transport: an adapter as a child process, one JSON-RPC message a line. The adapter is not trusted: whatever it
+//! writes, and whether it reads, memory and time stay bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use super::fixtures::CALL_TIME_MAX;
+use super::fixtures::ANSWER_MAX;
 
 /// How long an adapter may take to end once its stdin is closed, before it is killed.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
-/// The longest line (bytes) read from an adapter.
-const LINE_MAX: u64 = 8 * 1024 * 1024;
+/// How long the rest of its stderr may take to arrive once it has ended.
+const REST_TIME_MAX: Duration = Duration::from_secs(1);
+/// Bytes of an adapter's stderr that are kept, the last ones.
+const STDERR_KEPT_MAX: usize = 64 * 1024;
 
-/// Calls that wait for their answers, by id; `None` once the adapter has ended.
-type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Value>>>>>;
+const ENDED: &str = "the adapter has ended";
+
+/// What is shared with the task that reads the adapter's stdout.
+type Shared = Arc<Mutex<Hearing>>;
+
+/// Who waits for answers, and what came that was none.
+struct Hearing {
+    /// Calls that wait for their answers, by id; `None` once the adapter has ended.
+    waiting: Option<HashMap<u64, oneshot::Sender<Value>>>,
+    /// Lines that were no answer.
+    chatter: usize,
+    /// Answers with an id that nobody waits for.
+    strays: usize,
+}
+
+impl Hearing {
+    /// Why nothing may have been heard, as the end of a sentence.
+    fn words(&self) -> String {
+        match (self.strays, self.chatter) {
+            (0, 0) => String::new(),
+            (0, lines) => format!("; {lines} lines came that are no JSON-RPC message of at most {ANSWER_MAX} bytes"),
+            (strays, _) => format!("; {strays} answers came whose `id` is that of no call under way"),
+        }
+    }
+}
+
+/// The end of what an adapter wrote to its stderr.
+#[derive(Default)]
+struct Stderr {
+    last: VecDeque<u8>,
+    left_out: usize,
+}
 
 /// A running adapter.
 pub struct CommandTransport {
     stdin: tokio::sync::Mutex<Option<ChildStdin>>,
     child: tokio::sync::Mutex<Child>,
-    waiting: Waiting,
+    shared: Shared,
+    stderr: Arc<Mutex<Stderr>>,
+    reading_stderr: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl CommandTransport {
-    /// Starts the adapter. Its stderr goes to ours when `verbose`.
+    /// Starts the adapter. The end of its stderr is kept when `verbose`.
     ///
     /// # Errors
     /// The operating system's reason if the command cannot be started.
@@ -38,43 +74,76 @@ impl CommandTransport {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(if verbose { Stdio::inherit() } else { Stdio::null() })
+            // Never ours: it may hold secrets that are not known yet, and steer a terminal.
+            .stderr(if verbose { Stdio::piped() } else { Stdio::null() })
             // An interrupt from the keyboard is ours to handle; the adapter must live on until its fixtures are deleted.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
         let stdin = child.stdin.take().expect("stdin was asked for as a pipe");
         let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
-        let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
-        tokio::spawn(read_lines(stdout, Arc::clone(&waiting)));
+        let shared = Arc::new(Mutex::new(Hearing { waiting: Some(HashMap::new()), chatter: 0, strays: 0 }));
+        tokio::spawn(read_lines(BufReader::new(stdout), Arc::clone(&shared)));
+        let stderr = Arc::new(Mutex::new(Stderr::default()));
+        let reading_stderr = child.stderr.take().map(|pipe| tokio::spawn(keep_last(pipe, Arc::clone(&stderr))));
         Ok(CommandTransport {
             stdin: tokio::sync::Mutex::new(Some(stdin)),
             child: tokio::sync::Mutex::new(child),
-            waiting,
+            shared,
+            stderr,
+            reading_stderr: Mutex::new(reading_stderr),
         })
     }
 
-    /// Sends one message and waits for the answer with its id.
+    /// Sends one message and waits for the answer with its id, for `time_max` at most.
     ///
     /// # Errors
     /// A reason in words if the adapter has ended or does not answer in time.
-    pub async fn call(&self, id: u64, message: &Value) -> Result<Value, String> {
-        const ENDED: &str = "the adapter has ended";
+    pub async fn call(&self, id: u64, message: &Value, time_max: Duration) -> Result<Value, String> {
         let (sender, receiver) = oneshot::channel();
-        match self.waiting.lock().expect("no holder of this lock panics").as_mut() {
+        match self.hearing().waiting.as_mut() {
             Some(waiting) => waiting.insert(id, sender),
             None => return Err(ENDED.to_owned()),
         };
-        {
-            let mut stdin = self.stdin.lock().await;
-            let stdin = stdin.as_mut().ok_or(ENDED)?;
-            let line = format!("{message}\n");
-            stdin.write_all(line.as_bytes()).await.map_err(|error| format!("the adapter reads no more: {error}"))?;
+        let conversation = async {
+            self.say(message).await?;
+            receiver.await.map_err(|_| ENDED.to_owned())
+        };
+        match tokio::time::timeout(time_max, conversation).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let mut hearing = self.hearing();
+                if let Some(waiting) = &mut hearing.waiting {
+                    waiting.remove(&id);
+                }
+                Err(format!("no answer within {time_max:?}{}", hearing.words()))
+            }
         }
-        match tokio::time::timeout(CALL_TIME_MAX, receiver).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(ENDED.to_owned()),
-            Err(_) => Err(format!("no answer within {} s", CALL_TIME_MAX.as_secs())),
+    }
+
+    async fn say(&self, message: &Value) -> Result<(), String> {
+        let mut place = self.stdin.lock().await;
+        // Taken out meanwhile: if the adapter does not read on in time, half a message is lost and no other can follow it.
+        let mut stdin = place.take().ok_or(ENDED)?;
+        let line = format!("{message}\n");
+        stdin.write_all(line.as_bytes()).await.map_err(|error| format!("the adapter reads no more: {error}"))?;
+        *place = Some(stdin);
+        Ok(())
+    }
+
+    fn hearing(&self) -> std::sync::MutexGuard<'_, Hearing> {
+        self.shared.lock().expect("no holder of this lock panics")
+    }
+
+    /// What the adapter wrote to its stderr, or the end of it; nothing unless that is kept. Secrets included.
+    pub fn said(&self) -> String {
+        let stderr = self.stderr.lock().expect("no holder of this lock panics");
+        let last: Vec<u8> = stderr.last.iter().copied().collect();
+        let text = String::from_utf8_lossy(&last);
+        match stderr.left_out {
+            0 => text.into_owned(),
+            // The first line may have lost its beginning, and a secret in it could not be recognised.
+            bytes => format!("({bytes} bytes left out)\n{}", text.split_once('\n').map_or("", |(_, rest)| rest)),
         }
     }
 
@@ -86,28 +155,93 @@ impl CommandTransport {
             // Nothing more can be done about a process that cannot be killed.
             let _ = child.kill().await;
         }
+        let reading = self.reading_stderr.lock().expect("no holder of this lock panics").take();
+        if let Some(reading) = reading {
+            // A program that the adapter left behind may keep the pipe open.
+            let _ = tokio::time::timeout(REST_TIME_MAX, reading).await;
+        }
     }
 }
 
 /// Hands each answer to its caller. Lines that are no JSON object with a numeric id are the adapter's chatter and are left out.
-async fn read_lines(stdout: tokio::process::ChildStdout, waiting: Waiting) {
-    let mut reader = BufReader::new(stdout);
+async fn read_lines(mut stdout: impl AsyncBufRead + Unpin, shared: Shared) {
+    let hearing = || shared.lock().expect("no holder of this lock panics");
     let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => break,
-        }
-        let Ok(answer) = serde_json::from_slice::<Value>(&line) else { continue };
-        let Some(id) = answer.get("id").and_then(Value::as_u64) else { continue };
-        let caller =
-            waiting.lock().expect("no holder of this lock panics").as_mut().and_then(|calls| calls.remove(&id));
-        if let Some(caller) = caller {
+    while let Ok(Some(whole)) = next_line(&mut stdout, &mut line).await {
+        let answer = if whole { serde_json::from_slice::<Value>(&line).ok() } else { None };
+        let Some((id, answer)) = answer.and_then(|answer| Some((answer.get("id")?.as_u64()?, answer))) else {
+            hearing().chatter += 1;
+            continue;
+        };
+        let caller = hearing().waiting.as_mut().and_then(|calls| calls.remove(&id));
+        match caller {
             // A caller that gave up waiting needs no answer.
-            let _ = caller.send(answer);
+            Some(caller) => drop(caller.send(answer)),
+            None => hearing().strays += 1,
         }
     }
     // Dropping the senders tells every waiting call that the adapter has ended.
-    waiting.lock().expect("no holder of this lock panics").take();
+    hearing().waiting.take();
+}
+
+/// Reads a line of at most [`ANSWER_MAX`] bytes; of a longer one it says `false`, and the next call begins with the next line.
+async fn next_line(input: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
+    line.clear();
+    let mut whole = true;
+    loop {
+        let available = input.fill_buf().await?;
+        if available.is_empty() {
+            return Ok((!line.is_empty()).then_some(whole));
+        }
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(available.len(), |end| end + 1);
+        whole &= line.len() + taken <= ANSWER_MAX;
+        if whole {
+            line.extend_from_slice(&available[..taken]);
+        }
+        input.consume(taken);
+        if end.is_some() {
+            return Ok(Some(whole));
+        }
+    }
+}
+
+async fn keep_last(mut pipe: impl AsyncRead + Unpin, stderr: Arc<Mutex<Stderr>>) {
+    let mut piece = [0; 8 * 1024];
+    while let Ok(length @ 1..) = pipe.read(&mut piece).await {
+        let mut stderr = stderr.lock().expect("no holder of this lock panics");
+        stderr.last.extend(&piece[..length]);
+        let surplus = stderr.last.len().saturating_sub(STDERR_KEPT_MAX);
+        stderr.last.drain(..surplus);
+        stderr.left_out += surplus;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_left_out_whole() {
+        let long = "x".repeat(ANSWER_MAX);
+        let input = format!("{{\"id\":1}}\n{long}{{\"id\":2}}\n{{\"id\":3}}");
+        let mut reader = BufReader::new(input.as_bytes());
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while let Some(whole) = next_line(&mut reader, &mut line).await.unwrap_or_else(|error| panic!("{error}")) {
+            lines.push((whole, line.len()));
+            assert!(line.capacity() <= 2 * ANSWER_MAX);
+        }
+        assert_eq!(lines.iter().map(|(whole, _)| *whole).collect::<Vec<bool>>(), [true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn of_stderr_the_end_is_kept() {
+        let written = "0123456789\n".repeat(STDERR_KEPT_MAX);
+        let stderr = Arc::new(Mutex::new(Stderr::default()));
+        keep_last(written.as_bytes(), Arc::clone(&stderr)).await;
+        let stderr = stderr.lock().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(stderr.last.len(), STDERR_KEPT_MAX);
+        assert_eq!(stderr.left_out, written.len() - STDERR_KEPT_MAX);
+    }
 }

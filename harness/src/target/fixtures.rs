@@ -8,10 +8,14 @@ use thiserror::Error;
 
 use super::command::CommandTransport;
 use super::protocol::Method;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretFilter};
 
-/// Time allowed for one fixture call.
+/// Time allowed for one fixture call, unless the user says otherwise.
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of an answer; a longer one is none.
+pub const ANSWER_MAX: usize = 1024 * 1024;
+/// Values within values in an answer. Deeper ones could be kept in a report, and no reader would read it again.
+const DEPTH_MAX: usize = 64;
 
 /// JSON-RPC's code for a method that is not offered.
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -54,6 +58,24 @@ pub enum FixtureError {
     },
 }
 
+impl FixtureError {
+    /// The same without secrets.
+    pub fn cleaned(self, filter: &SecretFilter) -> FixtureError {
+        match self {
+            FixtureError::Missing(method) => FixtureError::Missing(method),
+            FixtureError::Refused { method, reason } => {
+                FixtureError::Refused { method, reason: filter.beginning(&reason) }
+            }
+            FixtureError::Broken { method, expected, found } => {
+                FixtureError::Broken { method, expected: filter.text(&expected), found: filter.beginning(&found) }
+            }
+            FixtureError::Unreachable { method, reason } => {
+                FixtureError::Unreachable { method, reason: filter.text(&reason) }
+            }
+        }
+    }
+}
+
 /// How calls travel.
 pub enum Transport {
     /// `POST` with a bearer token.
@@ -73,28 +95,29 @@ pub enum Transport {
 pub struct Fixtures {
     transport: Transport,
     next_id: AtomicU64,
+    time_max: Duration,
 }
 
 impl Fixtures {
-    /// Fixtures over HTTP.
+    /// Fixtures over HTTP; a call may take `time_max`.
     ///
     /// # Errors
     /// If the HTTP client cannot be set up.
-    pub fn http(url: &str, token: Secret) -> Result<Fixtures, reqwest::Error> {
+    pub fn http(url: &str, token: Secret, time_max: Duration) -> Result<Fixtures, reqwest::Error> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .http1_only()
             .tcp_nodelay(true)
-            .timeout(CALL_TIME_MAX)
+            .timeout(time_max)
             .build()?;
-        Ok(Fixtures::over(Transport::Http { client, url: url.to_owned(), token }))
+        Ok(Fixtures::over(Transport::Http { client, url: url.to_owned(), token }, time_max))
     }
 
-    /// Fixtures over a given transport.
-    pub fn over(transport: Transport) -> Fixtures {
-        Fixtures { transport, next_id: AtomicU64::new(1) }
+    /// Fixtures over a given transport; a call may take `time_max`.
+    pub fn over(transport: Transport, time_max: Duration) -> Fixtures {
+        Fixtures { transport, next_id: AtomicU64::new(1), time_max }
     }
 
     /// Makes one call and returns its result.
@@ -114,10 +137,30 @@ impl Fixtures {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let unreachable = |reason: String| FixtureError::Unreachable { method, reason };
         let answer = match &self.transport {
-            Transport::Http { client, url, token } => post(client, url, token, &message, method).await?,
-            Transport::Command(command) => command.call(id, &message).await.map_err(unreachable)?,
+            Transport::Http { client, url, token } => {
+                post(client, url, token, &message).await.map_err(|fault| self.fault(method, fault))?
+            }
+            Transport::Command(command) => command.call(id, &message, self.time_max).await.map_err(unreachable)?,
         };
         read_answer(method, id, &answer)
+    }
+
+    /// What an adapter wrote to its stderr, if that is kept. Secrets included.
+    pub fn adapter_said(&self) -> String {
+        match &self.transport {
+            Transport::Http { .. } => String::new(),
+            Transport::Command(command) => command.said(),
+        }
+    }
+
+    fn fault(&self, method: &'static str, fault: Fault) -> FixtureError {
+        match fault {
+            Fault::Connection(error) if error.is_timeout() => {
+                FixtureError::Unreachable { method, reason: format!("no answer within {:?}", self.time_max) }
+            }
+            Fault::Connection(error) => FixtureError::Unreachable { method, reason: innermost(&error) },
+            Fault::Answer { expected, found } => FixtureError::Broken { method, expected, found },
+        }
     }
 
     /// Ends an adapter that was started for this target: closes its stdin and waits for it.
@@ -128,30 +171,38 @@ impl Fixtures {
     }
 }
 
-async fn post(
-    client: &reqwest::Client,
-    url: &str,
-    token: &Secret,
-    message: &Value,
-    method: &'static str,
-) -> Result<Value, FixtureError> {
-    let sent = client
+/// Why a post gave no JSON-RPC message.
+enum Fault {
+    Connection(reqwest::Error),
+    Answer { expected: String, found: String },
+}
+
+impl From<reqwest::Error> for Fault {
+    fn from(error: reqwest::Error) -> Fault {
+        Fault::Connection(error)
+    }
+}
+
+async fn post(client: &reqwest::Client, url: &str, token: &Secret, message: &Value) -> Result<Value, Fault> {
+    let request = client
         .post(url)
         .header("authorization", format!("Bearer {}", token.expose()))
         .header("content-type", "application/json")
-        .body(message.to_string())
-        .send()
-        .await;
-    let unreachable = |error: reqwest::Error| FixtureError::Unreachable { method, reason: innermost(&error) };
-    let response = sent.map_err(unreachable)?;
-    let status = response.status().as_u16();
-    let text = response.text().await.map_err(unreachable)?;
-    let broken = |expected: &str, found: String| FixtureError::Broken { method, expected: expected.to_owned(), found };
-    if status != 200 {
-        return Err(broken("HTTP status 200", status.to_string()));
+        .body(message.to_string());
+    let mut response = request.send().await?;
+    let broken = |expected: &str, found: String| Fault::Answer { expected: expected.to_owned(), found };
+    if response.status().as_u16() != 200 {
+        return Err(broken("HTTP status 200", response.status().as_u16().to_string()));
     }
-    serde_json::from_str(&text)
-        .map_err(|_| broken("a JSON-RPC response", format!("{} bytes that are not JSON", text.len())))
+    let mut bytes = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if bytes.len() + piece.len() > ANSWER_MAX {
+            return Err(broken(&format!("an answer of at most {ANSWER_MAX} bytes"), "a longer one".to_owned()));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|_| broken("a JSON-RPC response", format!("{} bytes that are not JSON", bytes.len())))
 }
 
 /// Reads a JSON-RPC response. Pure; the adapter check and both transports share it.
@@ -164,6 +215,9 @@ pub fn read_answer(method: &'static str, id: u64, answer: &Value) -> Result<Valu
     if answer.get("id") != Some(&json!(id)) {
         return Err(broken(&format!("`id` to be {id}")));
     }
+    if is_deeper(answer, DEPTH_MAX) {
+        return Err(broken(&format!("values nested at most {DEPTH_MAX} deep")));
+    }
     match (answer.get("result"), answer.get("error")) {
         (Some(result), None) => Ok(result.clone()),
         (None, Some(error)) => {
@@ -173,13 +227,22 @@ pub fn read_answer(method: &'static str, id: u64, answer: &Value) -> Result<Valu
     }
 }
 
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let deeper = |item: &Value| levels == 0 || is_deeper(item, levels - 1);
+    match value {
+        Value::Array(items) => items.iter().any(deeper),
+        Value::Object(entries) => entries.values().any(deeper),
+        _ => false,
+    }
+}
+
 fn read_error(method: &'static str, error: &Value) -> Option<FixtureError> {
     let code = error.get("code")?.as_i64()?;
     let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
     let reason = error.pointer("/data/reason").and_then(Value::as_str);
     Some(match (code, reason) {
         (METHOD_NOT_FOUND, _) => FixtureError::Missing(method),
-        (REFUSED, Some(reason)) => FixtureError::Refused { method, reason: reason.to_owned() },
+        (REFUSED, Some(reason)) => FixtureError::Refused { method, reason: shortened(reason) },
         (INVALID_PARAMS, _) => FixtureError::Broken {
             method,
             expected: "its parameters to be accepted".to_owned(),
@@ -211,11 +274,16 @@ fn outline(value: &Value) -> String {
         match value {
             Value::String(_) => Value::String("…".to_owned()),
             Value::Array(items) => Value::Array(items.iter().map(blanked).collect()),
-            Value::Object(entries) => entries.iter().map(|(key, item)| (key.clone(), blanked(item))).collect(),
+            Value::Object(entries) => entries.iter().map(|(key, item)| (known(key), blanked(item))).collect(),
             other => other.clone(),
         }
     }
-    shortened(&blanked(value).to_string())
+    /// The protocol's own keys are short.
+    fn known(key: &str) -> String {
+        const KEY_MAX: usize = 40;
+        if key.len() > KEY_MAX { "…".to_owned() } else { key.to_owned() }
+    }
+    cut(&blanked(value).to_string(), ',')
 }
 
 /// An error text of serde without the values it quotes between double quotes.
@@ -224,9 +292,6 @@ fn without_quotations(text: &str) -> String {
 }
 
 fn innermost(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {} s", CALL_TIME_MAX.as_secs());
-    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -234,11 +299,15 @@ fn innermost(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// At most the first 200 characters of a text.
-pub fn shortened(text: &str) -> String {
+/// At most the first 200 characters of a text, whole words: half a secret would not be recognised.
+fn shortened(text: &str) -> String {
+    cut(text, ' ')
+}
+
+fn cut(text: &str, between: char) -> String {
     const SHOWN_MAX: usize = 200;
     match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
+        Some((end, _)) => format!("{}…", &text[..text[..end].rfind(between).unwrap_or(0)]),
         None => text.to_owned(),
     }
 }

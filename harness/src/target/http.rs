@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::api::Api;
-use crate::evidence::{Body, Exchange, Response, SentRequest, Signed};
+use crate::evidence::{Body, BodyReader, Exchange, Response, SentRequest, Signed};
 
 /// Time allowed for opening a connection.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// Time allowed for one exchange, from the first byte sent to the last received.
+/// Time allowed for one exchange, from the first byte sent to the last received, unless the user says otherwise.
 pub const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(15);
-/// Bytes of an answer's body that are read; the rest is left unread and the connection closed.
+/// Bytes of an answer's body; a longer one is no answer: its rest is left unread and the connection closed.
 pub const BODY_READ_MAX: usize = 1024 * 1024;
-/// Header fields of an answer that are kept.
-const HEADERS_KEPT_MAX: usize = 100;
-/// Bytes of a header value that are kept.
-const HEADER_VALUE_KEPT_MAX: usize = 4096;
+/// Bytes of all header names and values of an answer; one with more is no answer. The client itself refuses more than 100 headers.
+pub const HEAD_MAX: usize = 32 * 1024;
 /// Idle connections kept open to a target, so that a volley finds its connections opened.
 const IDLE_CONNECTIONS_MAX: usize = 128;
 
@@ -112,10 +110,11 @@ pub struct HttpClient {
     base_url: String,
     headers: Vec<(String, String)>,
     began: Instant,
+    time_max: Duration,
 }
 
 impl HttpClient {
-    /// A client for one base URL. `headers` go with every request; instants are counted from `began`.
+    /// A client for one base URL. `headers` go with every request; instants are counted from `began`, and an exchange may take `time_max`.
     ///
     /// # Errors
     /// [`ClientError`] if TLS cannot be set up.
@@ -124,6 +123,7 @@ impl HttpClient {
         headers: Vec<(String, String)>,
         root: Option<reqwest::Certificate>,
         began: Instant,
+        time_max: Duration,
     ) -> Result<HttpClient, ClientError> {
         let builder = || {
             let builder = reqwest::Client::builder()
@@ -135,7 +135,7 @@ impl HttpClient {
                 .tcp_nodelay(true)
                 .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
                 .connect_timeout(CONNECT_TIME_MAX)
-                .timeout(EXCHANGE_TIME_MAX);
+                .timeout(time_max);
             match &root {
                 Some(certificate) => builder.tls_certs_merge([certificate.clone()]),
                 None => builder,
@@ -147,12 +147,25 @@ impl HttpClient {
             base_url: base_url.trim_end_matches('/').to_owned(),
             headers,
             began,
+            time_max,
         })
     }
 
     /// The target's base URL, without a slash at its end.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Asks whether anybody is there: the head of any HTTP answer will do.
+    ///
+    /// # Errors
+    /// Why none came.
+    pub async fn greet(&self) -> Result<(), String> {
+        let mut outgoing = self.lower_case.get(format!("{}/", self.base_url));
+        for (name, value) in &self.headers {
+            outgoing = outgoing.header(name, value);
+        }
+        outgoing.send().await.map(|_| ()).map_err(|error| self.describe(&error))
     }
 
     /// Sends one request and reads its answer within the limits. A failure is part of the exchange, not an error.
@@ -173,8 +186,8 @@ impl HttpClient {
         }
         let start_ns = self.now_ns();
         let answered = match outgoing.send().await {
-            Ok(incoming) => read_answer(incoming).await,
-            Err(error) => Err(describe(&error)),
+            Ok(incoming) => self.read_answer(incoming).await,
+            Err(error) => Err(self.describe(&error)),
         };
         let end_ns = self.now_ns();
         let (response, error) = match answered {
@@ -203,46 +216,46 @@ impl HttpClient {
     pub fn now_ns(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).expect("a run lasts less than 584 years")
     }
+
+    async fn read_answer(&self, mut incoming: reqwest::Response) -> Result<Response, String> {
+        let status = incoming.status().as_u16();
+        let size = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
+            name.as_str().len() + value.as_bytes().len()
+        };
+        if incoming.headers().iter().map(size).sum::<usize>() > HEAD_MAX {
+            return Err(format!("an answer {status} whose headers are longer than {HEAD_MAX} bytes"));
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers: Vec<(String, String)> =
+            incoming.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
+        let mut reader = BodyReader::default();
+        while let Some(chunk) = incoming.chunk().await.map_err(|error| self.describe(&error))? {
+            reader.read(&chunk);
+            if reader.length() > BODY_READ_MAX {
+                return Err(format!("an answer {status} whose body is longer than {BODY_READ_MAX} bytes"));
+            }
+        }
+        // In a compressed body nobody could find the secrets that must not be kept.
+        let encoded = headers.iter().any(|(name, value)| name == "content-encoding" && value.trim() != "identity");
+        Ok(Response { status, headers, body: if encoded { reader.outline() } else { reader.keep() } })
+    }
+
+    /// The innermost cause says most: "connection refused" rather than "error sending request".
+    fn describe(&self, error: &reqwest::Error) -> String {
+        if error.is_timeout() {
+            let limit = if error.is_connect() { CONNECT_TIME_MAX.min(self.time_max) } else { self.time_max };
+            return format!("no complete answer within {limit:?}");
+        }
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        cause.to_string()
+    }
 }
 
 fn method(name: &str) -> reqwest::Method {
     reqwest::Method::from_bytes(name.as_bytes()).expect("checks name methods made of letters")
-}
-
-async fn read_answer(mut incoming: reqwest::Response) -> Result<Response, String> {
-    let status = incoming.status().as_u16();
-    let headers = incoming
-        .headers()
-        .iter()
-        .take(HEADERS_KEPT_MAX)
-        .map(|(name, value)| {
-            let value = value.as_bytes();
-            let kept = &value[..value.len().min(HEADER_VALUE_KEPT_MAX)];
-            (name.as_str().to_owned(), String::from_utf8_lossy(kept).into_owned())
-        })
-        .collect();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = incoming.chunk().await.map_err(|error| describe(&error))? {
-        let room = BODY_READ_MAX - bytes.len();
-        bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if bytes.len() == BODY_READ_MAX {
-            break;
-        }
-    }
-    Ok(Response { status, headers, body: Body::keep(&bytes) })
-}
-
-/// The innermost cause says most: "connection refused" rather than "error sending request".
-fn describe(error: &reqwest::Error) -> String {
-    let limit = if error.is_connect() { CONNECT_TIME_MAX } else { EXCHANGE_TIME_MAX };
-    if error.is_timeout() {
-        return format!("no complete answer within {} s", limit.as_secs());
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 /// A shell command that repeats the request; secrets in it are replaced later, with the rest of the evidence.

@@ -30,7 +30,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// A `hookproof serve` process with its address; ended when dropped.
 pub(crate) struct Served {
     process: Child,
-    base_url: String,
+    pub(crate) base_url: String,
     /// The lines of its stderr: one to paste, and the log. Always read, since a full pipe would stop the server.
     log: std::sync::mpsc::Receiver<String>,
 }
@@ -69,6 +69,12 @@ impl Served {
         path.to_string_lossy().into_owned()
     }
 
+    /// Ends it as a crash would: with SIGKILL, which it cannot see.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
     fn signal(&mut self, name: &str) -> Option<i32> {
         let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -96,7 +102,7 @@ fn statuses(report: &Report) -> Vec<(String, Status)> {
 const SCHEMA: &str = include_str!("../../schema/report-1.schema.json");
 
 #[track_caller]
-fn assert_valid(report: &str) {
+pub(crate) fn assert_valid(report: &str) {
     let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
     let report = serde_json::from_str(report).unwrap();
     let errors: Vec<String> =

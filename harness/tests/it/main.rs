@@ -3,9 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod adapter;
+mod adapters;
+mod canaries;
 mod cli;
+mod compare;
 mod contrarian;
+mod crash;
 mod deviations;
+mod false_greens;
+mod harm;
+mod hostile;
+mod interruptions;
+mod limiter;
+mod measured;
+mod messages;
+mod middle;
+mod profile;
 mod proof;
 mod reports;
 mod tidy;
@@ -19,7 +32,7 @@ use reference_server::Parts;
 
 /// Settings that every test shares; `seed` as given.
 fn settings(seed: u64) -> RunSettings {
-    RunSettings { jobs: 16, seed, settle: Duration::from_millis(500), rate: None, owned: false, verbose: false }
+    RunSettings { jobs: 16, seed, settle: Duration::from_millis(500), ..RunSettings::default() }
 }
 
 /// An interrupt that never comes.
@@ -32,7 +45,7 @@ async fn judge(parts: Parts, only: &[&str], seed: u64) -> (Selection, Run) {
     let target = open::builtin(parts, settings(seed)).await.unwrap();
     let narrowing = Narrowing { only: only.iter().map(|glob| (*glob).to_owned()).collect(), ..Narrowing::default() };
     let selection = select(&narrowing, &runner::apis(&target.world)).unwrap();
-    let pace = Pace { patience: Duration::ZERO };
+    let pace = Pace { patience: Duration::ZERO, run_time: runner::RUN_TIME_MAX };
     let run = runner::run(&target.world, &selection, pace, &uninterrupted(), |_| {}).await;
     target.close().await;
     (selection, run)

@@ -22,9 +22,14 @@ const TEMPLATES: usize = 20;
 const EXAMPLE: &str =
     r#"{"customer":{"name":"Acme Corp"},"items":[{"name":"Widget","qty":5,"price":9.99}],"total":49.95}"#;
 
+/// The body of a refresh.
+const TWO_PATHS: &str = r#"{"urls":["/blog/new-post","/pricing"]}"#;
+
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
+    /// RndrKit's refresh without a token: everything but the store.
+    Refused,
     /// RndrKit's refresh of two paths.
     Refresh,
     /// CraftKit's hook, signed.
@@ -32,12 +37,33 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Endpoint; 2] = [Endpoint::Refresh, Endpoint::Hook];
+    pub(crate) const ALL: [Endpoint; 3] = [Endpoint::Refused, Endpoint::Refresh, Endpoint::Hook];
+
+    /// The name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Endpoint::Refused => "refused",
+            Endpoint::Refresh => "refresh",
+            Endpoint::Hook => "hook",
+        }
+    }
+
+    /// What each request of the load is answered with; by the constant service, with 202.
+    pub(crate) fn status(self, kind: Kind) -> u16 {
+        match (self, kind) {
+            (_, Kind::Hyper) | (Endpoint::Hook, _) => 202,
+            (Endpoint::Refused, _) => 401,
+            (Endpoint::Refresh, _) => 200,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Endpoint::Refused => {
+                write!(f, "POST /api/webhook/refresh without a token, refused with no look at the store")
+            }
             Endpoint::Refresh => write!(f, "POST /api/webhook/refresh, two paths, {DOMAINS} domains"),
             Endpoint::Hook => {
                 write!(f, "POST /v1/hooks/:token, signed, {} bytes, {TEMPLATES} templates", EXAMPLE.len())
@@ -49,6 +75,7 @@ impl fmt::Display for Endpoint {
 /// The requests of a load, after making on the server what they need.
 pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr) -> Vec<Vec<u8>> {
     match endpoint {
+        Endpoint::Refused => vec![post(server, "/api/webhook/refresh", "", TWO_PATHS)],
         Endpoint::Refresh => {
             let tokens = match kind {
                 Kind::Hyper => vec!["rk_wh_0123456789abcdef0123456789abcdef".to_owned(); DOMAINS],
@@ -74,8 +101,7 @@ pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr)
 }
 
 fn refresh(server: SocketAddr, token: &str) -> Vec<u8> {
-    let body = r#"{"urls":["/blog/new-post","/pricing"]}"#;
-    post(server, "/api/webhook/refresh", &format!("authorization: Bearer {token}\r\n"), body)
+    post(server, "/api/webhook/refresh", &format!("authorization: Bearer {token}\r\n"), TWO_PATHS)
 }
 
 fn hook(server: SocketAddr, template: &Value) -> Vec<u8> {
@@ -103,10 +129,11 @@ async fn control(server: SocketAddr, method: &str, params: &Value, times: usize)
     answers.into_iter().map(|mut answer| answer["result"].take()).collect()
 }
 
-/// Loads a server for a while: how many requests were accepted, and how long it took.
+/// Loads a server for a while, which answers with this status: how many requests it answered, and how long it took.
 pub(crate) async fn run(
     server: SocketAddr,
     requests: Vec<Vec<u8>>,
+    expected: u16,
     connections: usize,
     length: Duration,
 ) -> (u64, Duration) {
@@ -120,21 +147,21 @@ pub(crate) async fn run(
     for (number, mut connection) in open.into_iter().enumerate() {
         let requests = requests.clone();
         loads.spawn(async move {
-            let mut accepted = 0;
+            let mut answered = 0;
             let mine = requests.iter().cycle().skip(number * requests.len() / connections);
             for request in mine {
                 if began.elapsed() >= length {
                     break;
                 }
                 let (status, _) = connection.ask(request).await;
-                assert!(status == 200 || status == 202, "a request of the load got {status}");
-                accepted += 1;
+                assert_eq!(status, expected, "a request of the load was answered otherwise");
+                answered += 1;
             }
-            accepted
+            answered
         });
     }
-    let accepted = loads.join_all().await.into_iter().sum();
-    (accepted, began.elapsed())
+    let answered = loads.join_all().await.into_iter().sum();
+    (answered, began.elapsed())
 }
 
 struct Connection {

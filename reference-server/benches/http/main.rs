@@ -1,6 +1,7 @@
 //! What the server costs, as ratios within one run.
 //!
-//! `cargo bench -p reference-server`, and after `--` optionally `--rounds N` and `--millis N`.
+//! `cargo bench -p reference-server`, and after `--` optionally `--rounds N`, `--millis N` and
+//! `--only refused|refresh|hook|store`.
 //!
 //! Each server runs in a process of its own, so that its CPU time and memory are its own; it is this
 //! program again, started with `serve`. Server and client share the machine's cores, unpinned. Rounds
@@ -41,18 +42,22 @@ fn main() {
         return child::serve(Kind::named(kind), Path::new(path));
     }
     let rounds = option(&arguments, "--rounds").unwrap_or(ROUNDS);
-    let length = option(&arguments, "--millis").map_or(LENGTH, |millis| Duration::from_millis(millis as u64));
+    let length = option(&arguments, "--millis").map_or(LENGTH, Duration::from_millis);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     println!("{CONCURRENCY} keep-alive connections on loopback, {rounds} rounds of {length:?}, medians\n");
+    let only: Option<String> = option(&arguments, "--only");
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     runtime.block_on(async {
-        for endpoint in Endpoint::ALL {
+        for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| wanted(endpoint.name())) {
             servers(endpoint, rounds, length).await;
         }
-        stores(rounds, length).await;
+        if wanted("store") {
+            stores(rounds, length).await;
+        }
     });
 }
 
-fn option(arguments: &[String], name: &str) -> Option<usize> {
+fn option<T: std::str::FromStr>(arguments: &[String], name: &str) -> Option<T> {
     let at = arguments.iter().position(|argument| argument == name)?;
     arguments.get(at + 1)?.parse().ok()
 }
@@ -84,7 +89,7 @@ async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
     }
     let [sqlite, memory, _] = &samples;
     let ratio = median(sqlite, |s| s.per_second) / median(memory, |s| s.per_second);
-    println!("  durable over HTTP has {ratio:.2} of the rate in memory\n");
+    println!("  (a) has {ratio:.2} of the rate of (b)\n");
 }
 
 async fn measure(kind: Kind, endpoint: Endpoint, length: Duration) -> Sample {
@@ -92,7 +97,7 @@ async fn measure(kind: Kind, endpoint: Endpoint, length: Duration) -> Sample {
     let server = Child::start(kind, &folder.path().join("store.db"));
     let requests = load::requests(kind, endpoint, server.address).await;
     let before = server.cpu();
-    let (answered, took) = load::run(server.address, requests, CONCURRENCY, length).await;
+    let (answered, took) = load::run(server.address, requests, endpoint.status(kind), CONCURRENCY, length).await;
     let cpu = server.cpu() - before;
     let peak_mib = server.peak_mib();
     server.stop();

@@ -27,14 +27,11 @@ const MAX_BATCH: usize = 512;
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Runs tasks that each make one decision after the other; gives decisions a second.
-async fn run<F: Future<Output = ()> + Send>(
+async fn run<F: Future<Output = ()> + Send + 'static>(
     tasks: usize,
     length: Duration,
     decide: impl Fn(usize) -> F + Clone + Send + 'static,
-) -> f64
-where
-    F: 'static,
-{
+) -> f64 {
     let began = Instant::now();
     let mut running = JoinSet::new();
     for task in 0..tasks {

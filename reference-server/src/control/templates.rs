@@ -34,7 +34,7 @@ pub(super) async fn create(app: &Arc<App>, mut params: Params) -> Called {
     params.done()?;
     let project = project.unwrap_or_else(|| format!("project-{}", random_name()));
     // craftkit.template.own-credentials
-    let (inbound_token, inbound_secret) = (app.parts.issuer.inbound_token(), app.parts.issuer.signing_secret());
+    let (inbound_token, inbound_secret) = app.parts.issuer.template_credentials(&project);
     let api_key = app.parts.issuer.api_key();
     let first = Version { number: 1, manifest: draft.clone() };
     let template = Template {

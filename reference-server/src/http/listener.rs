@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::router::{self, Fault, route};
+use super::watched::Watched;
 use super::{Answer, Inbound};
 use crate::server::App;
 
@@ -59,6 +60,7 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let header_read = app.limits.header_read;
+            let stream = Watched::new(stream, app.parts.edge.clone());
             let service = service_fn(move |request| answer(app.clone(), request, connection));
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())

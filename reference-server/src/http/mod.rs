@@ -5,6 +5,7 @@
 
 pub mod listener;
 pub mod router;
+mod watched;
 
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};

@@ -135,6 +135,35 @@ async fn windows_and_the_clock_keep_their_last_value(store: SharedStore) {
     assert_eq!(see(&store, |view| view.clock()), Some(6));
 }
 
+/// What a decision sees, which may be more than was committed, is what everybody sees once it is.
+async fn decisions_see_what_was_written_before(store: SharedStore) {
+    type Seen = (Option<(Token, Domain)>, Option<Vec<i64>>, Option<u64>);
+    let one = template("one", None);
+    let id = one.id;
+    let look = move |view: &dyn View| -> Read<Seen> {
+        Ok((view.token(&digest(b"t"))?, view.window("a")?, view.revision(id)?))
+    };
+    let usage = Usage { renders_used: 9, period_start: 8 };
+    let version = Version { number: 1, manifest: manifest("a") };
+    let window = |state: i64| Write::PutWindow { key: "a".to_owned(), state: vec![state] };
+    let steps = vec![
+        vec![insert_domain("a", &[]), insert_token("t", "a"), window(1)],
+        vec![Write::InsertTemplate { template: one, draft: manifest("a") }],
+        vec![window(2), Write::SetUsage { domain: "a".to_owned(), usage }],
+        vec![Write::PublishVersion { template: id, version }],
+        vec![Write::UpdateDomain(Domain { active: false, ..domain("a") })],
+        vec![Write::DeleteWindow("a".to_owned()), Write::RevokeToken("t".to_owned())],
+        vec![Write::SetRequireSignature { template: id, required: true }],
+        vec![window(3), Write::DeleteDomain("a".to_owned()), Write::DeleteTemplate(id)],
+        vec![insert_domain("a", &[]), insert_token("t", "a")],
+    ];
+    for step in steps {
+        write(&store, step.clone()).await;
+        let decided = transact(&*store, move |view| Ok((look(view)?, Vec::new()))).await.expect("a decision");
+        assert_eq!(decided, see(&store, look), "after {step:?}");
+    }
+}
+
 async fn accepted_paths_come_back_in_order(store: SharedStore) {
     let refresh = |domain: &str, paths: &[&str]| {
         Write::AppendRefresh(Refresh {
@@ -346,6 +375,7 @@ contract!(
     domains_are_kept_changed_and_removed,
     tokens_are_found_by_hash_and_stay_once_revoked,
     windows_and_the_clock_keep_their_last_value,
+    decisions_see_what_was_written_before,
     accepted_paths_come_back_in_order,
     templates_change_version_and_revision,
     a_template_may_be_published_from_the_start,
@@ -373,7 +403,8 @@ async fn in_a_batch_only_the_culprit_fails() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = on_file(&folder.path().join("store.db")).await;
     write(&store, vec![insert_domain("a", &[])]).await;
-    let twice = transact(&*store, |_| Ok(((), vec![insert_domain("a", &[])])));
+    let window = || Write::PutWindow { key: "k".to_owned(), state: vec![7] };
+    let twice = transact(&*store, move |_| Ok(((), vec![window(), insert_domain("a", &[])])));
     let fine = transact(&*store, |_| Ok(((), vec![insert_domain("b", &[])])));
     let also = transact(&*store, |_| Ok(((), vec![insert_domain("c", &[])])));
     let (twice, fine, also) = tokio::join!(twice, fine, also);
@@ -381,6 +412,8 @@ async fn in_a_batch_only_the_culprit_fails() {
     assert!(fine.is_ok() && also.is_ok());
     assert!(see(&store, |view| view.domain("b")).is_some());
     assert!(see(&store, |view| view.domain("c")).is_some());
+    // What was rolled back is seen by no later decision.
+    assert_eq!(transact(&*store, |view| Ok((view.window("k")?, Vec::new()))).await.expect("a decision"), None);
 }
 
 #[tokio::test]

@@ -21,13 +21,25 @@ pub const CHECKS: &[Check] = &[PRESENCE, DOT_PATH, EMPTY_MANIFEST];
 /// The status that many validators answer with and that this API does not.
 const UNPROCESSABLE: u16 = 422;
 
+const FITS: &str = "craftkit.hook.accepted";
+
 const PRESENCE: Check = Check {
     id: "craftkit/input/presence",
-    rules: &["craftkit.input.required", "craftkit.input.optional", "craftkit.input.not-422"],
+    rules: &[FITS, "craftkit.input.required", "craftkit.input.optional", "craftkit.input.not-422"],
     needs: Needs::fixtures(Api::Craftkit, &[Method::TemplateCreate]),
     gather: |g| Box::pin(gather_presence(g)),
     judge: judge_presence,
     sabotages: &[
+        Sabotage {
+            defect: "takes zero for a number that is missing",
+            turns_red: &[FITS],
+            apply: |evidence| turn_refused(evidence, "zero/amount", "amount"),
+        },
+        Sabotage {
+            defect: "takes false for a boolean that is missing",
+            turns_red: &[FITS],
+            apply: |evidence| turn_refused(evidence, "false/paid", "paid"),
+        },
         Sabotage {
             defect: "renders without a required text",
             turns_red: &["craftkit.input.required"],
@@ -90,6 +102,9 @@ const PRESENCE: Check = Check {
 /// Steps that lack one required scalar each: the first, one of each kind in between, the last.
 const MISSING: [&str; 5] = ["lacks/title", "lacks/amount", "lacks/paid", "lacks/price", "lacks/summary"];
 
+/// Required scalars with values that are easily taken for none.
+const FALSY: [&str; 2] = ["zero/amount", "false/paid"];
+
 /// Steps that lack scalars which need not be there.
 const LEFT_OUT: [&str; 3] = ["lacks-optional/nickname", "lacks-optional/age", "lacks-optional/both"];
 
@@ -116,6 +131,8 @@ async fn gather_presence(g: &mut Gather) -> Result<(), Stop> {
         ("lacks/price", without(&body, "/price")),
         ("lacks/summary", without(&body, "/summary")),
         ("wrong/amount", with(&body, "/amount", json!("abc"))),
+        ("zero/amount", with(&body, "/amount", json!(0))),
+        ("false/paid", with(&body, "/paid", json!(false))),
         ("lacks-optional/nickname", without(&body, "/nickname")),
         ("lacks-optional/age", without(&body, "/age")),
         ("lacks-optional/both", without(&without(&body, "/age"), "/nickname")),
@@ -131,6 +148,9 @@ fn judge_presence(evidence: &Evidence) -> Vec<Finding> {
         let unprocessable = craftkit_error(UNPROCESSABLE, CODE);
         let acceptable = [craftkit_error(REFUSED, CODE), unprocessable];
         judge.rule("craftkit.input.required").control("control").expects(step, &acceptable);
+    }
+    for step in FALSY {
+        expect_acceptance(&mut judge, FITS, step, "control");
     }
     for step in LEFT_OUT {
         expect_acceptance(&mut judge, "craftkit.input.optional", step, "control");

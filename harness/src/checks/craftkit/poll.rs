@@ -105,7 +105,7 @@ async fn gather_poll(g: &mut Gather) -> Result<(), Stop> {
 
 /// A poll without a key for the render of an accepted request: path and query of its `pollUrl` at the origin of the base URL, so
 /// that no key ever goes elsewhere. A `pollUrl` that is no URL is judged elsewhere; the documented path by the `id` stands in for it.
-pub(super) fn poll(g: &Gather, accepted: &Exchange) -> Option<Request> {
+pub(crate) fn poll(g: &Gather, accepted: &Exchange) -> Option<Request> {
     let body = accepted.json()?;
     let base_url = g.world().clients.get(&Api::Craftkit)?.base_url();
     let path = poll_path(base_url, &body)?;

@@ -79,6 +79,7 @@ const ACCEPTED_ONES: Check = Check {
     rules: &[
         "craftkit.signature.valid",
         "craftkit.signature.absent",
+        "craftkit.signature.mismatch",
         "craftkit.signature.header-case",
         "craftkit.signature.enforced",
     ],
@@ -100,6 +101,11 @@ const ACCEPTED_ONES: Check = Check {
             defect: "wants a signature where none is enforced",
             turns_red: &["craftkit.signature.absent"],
             apply: |evidence| turn_into_refusal(evidence, "unsigned", UNAUTHORIZED, CODE),
+        },
+        Sabotage {
+            defect: "is content with any signature where signatures are enforced",
+            turns_red: &["craftkit.signature.mismatch"],
+            apply: |evidence| turn_accepted(evidence, "enforced/wrong"),
         },
         Sabotage {
             defect: "looks for the header's name letter by letter and finds no signature",
@@ -167,6 +173,7 @@ fn judge_accepted_ones(evidence: &Evidence) -> Vec<Finding> {
     expect_acceptance(&mut judge, "craftkit.signature.valid", "signed", "unsigned");
     expect_acceptance(&mut judge, "craftkit.signature.valid", "enforced/signed", "signed");
     expect_acceptance(&mut judge, "craftkit.signature.absent", "unsigned", "signed");
+    expect_refusal(&mut judge, "craftkit.signature.mismatch", "enforced/wrong", "enforced/signed");
 
     // Not seen, a header in capitals is missing: that shows where its absence is refused, and where a wrong one is.
     let rule = "craftkit.signature.header-case";

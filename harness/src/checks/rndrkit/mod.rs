@@ -13,6 +13,8 @@ pub mod quota_month;
 pub mod quota_use;
 pub mod rate;
 pub mod rate_concurrency;
+pub mod rate_kept;
+pub mod rate_rollover;
 pub mod rate_window;
 pub mod responses;
 pub mod selective;
@@ -40,8 +42,10 @@ pub const TOPICS: &[&[Check]] = &[
     paths::CHECKS,
     domain::CHECKS,
     rate::CHECKS,
+    rate_kept::CHECKS,
     rate_window::CHECKS,
     rate_concurrency::CHECKS,
+    rate_rollover::CHECKS,
     quota::CHECKS,
     quota_use::CHECKS,
     quota_concurrency::CHECKS,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::limit::{Answer, Refusal, is_served, served};
-use super::{EXHAUSTION_MAX, anonymous, as_refused_in, refresh, text, urls, valid, with_bearer};
+use super::{EXHAUSTION_MAX, NOT_SERVED, anonymous, as_refused_in, refresh, text, urls, valid, with_bearer};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, actual, rndrkit_error};
 use crate::checks::{Check, Needs, Sabotage};
@@ -28,8 +28,9 @@ pub(super) fn used(renders: u64) -> DomainWish {
 /// How the target words the quota's refusal: as documented, or as in this step, for a domain with no renders left.
 pub(super) fn refusal<'a>(judge: &Judge<'a>, step: &str) -> Refusal<'a> {
     let own = judge.one(step).and_then(|seen| seen.exchange.response.as_ref());
-    // A 429 or 503 has another cause, in the API or in front of it.
-    match own.filter(|own| (400..500).contains(&own.status) && own.status != 429) {
+    // A 429 or 503 has another cause, in the API or in front of it; and what is not served refuses everything.
+    let is_refusal = |status: u16| (400..500).contains(&status) && status != 429 && !NOT_SERVED.contains(&status);
+    match own.filter(|own| is_refusal(own.status)) {
         Some(own) => Refusal::quota().or_like(own),
         None => Refusal::quota(),
     }

@@ -16,10 +16,11 @@ use crate::verdict::Finding;
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[CONCURRENT];
 
-const CEILING: &str = "rndrkit.rate.concurrent-ceiling";
+pub(super) const CEILING: &str = "rndrkit.rate.concurrent-ceiling";
 const EXACT: &str = "rndrkit.rate.concurrent-exact";
 
-const VOLLEY: Volley = Volley { size: EXHAUSTION_MAX, overlap_over: LIMIT, follow_up: EXHAUSTION_MAX };
+/// More requests at once than an hour admits, and as many afterwards.
+pub(super) const VOLLEY: Volley = Volley { size: EXHAUSTION_MAX, overlap_over: LIMIT, follow_up: EXHAUSTION_MAX };
 
 const CONCURRENT: Check = Check {
     id: "rndrkit/rate/concurrent",
@@ -83,7 +84,8 @@ fn judge_concurrent(evidence: &Evidence) -> Vec<Finding> {
     judge.findings()
 }
 
-fn judge_ceiling(judge: &mut Judge<'_>, limit: &Measured<'_>, volleys: &[Flown<'_>]) {
+/// Judges that no volley was served more than a window admits.
+pub(super) fn judge_ceiling(judge: &mut Judge<'_>, limit: &Measured<'_>, volleys: &[Flown<'_>]) {
     let most = limit.served.max(LIMIT);
     let expected = format!("never more than {most} requests for a domain served in a window");
     let found = in_numbers(volleys);

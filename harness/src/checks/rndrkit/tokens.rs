@@ -39,7 +39,7 @@ const PREFIX: Check = Check {
             evidence.edit("beginning", |exchange| {
                 for (name, value) in &mut exchange.request.headers {
                     if name.eq_ignore_ascii_case("authorization") {
-                        "Bearer whk_Ab".clone_into(value);
+                        value.clone_from(&bearer(OTHER_BEGINNING));
                     }
                 }
             });
@@ -47,7 +47,14 @@ const PREFIX: Check = Check {
     }],
 };
 
-/// A judge sees no token, so the evidence shows the beginnings: each is sent as if it were a token.
+/// What is sent in place of the beginning of a token that begins otherwise: of that one nothing may be shown.
+const OTHER_BEGINNING: &str = "another-beginning";
+
+fn bearer(beginning: &str) -> String {
+    format!("Bearer {beginning}")
+}
+
+/// A judge sees no token, so the evidence shows how each begins: as documented or otherwise.
 async fn gather_prefix(g: &mut Gather) -> Result<(), Stop> {
     let mut domain = g.domain(DomainWish::default().tokens(2)).await?;
     if offers(g, Method::TokenCreate) {
@@ -58,8 +65,9 @@ async fn gather_prefix(g: &mut Gather) -> Result<(), Stop> {
         .tokens
         .iter()
         .map(|token| {
-            let beginning: String = token.value.expose().chars().take(TOKEN_PREFIX.len()).collect();
-            anonymous("beginning", &body).header("Authorization", format!("Bearer {beginning}"))
+            let documented = token.value.expose().starts_with(TOKEN_PREFIX);
+            let beginning = if documented { TOKEN_PREFIX } else { OTHER_BEGINNING };
+            anonymous("beginning", &body).header("Authorization", bearer(beginning))
         })
         .collect();
     g.send_together(&requests).await;
@@ -77,7 +85,10 @@ fn judge_prefix(evidence: &Evidence) -> Vec<Finding> {
         let headers = &seen.exchange.request.headers;
         let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let beginning = header.and_then(|(_, value)| value.strip_prefix("Bearer ")).unwrap_or_default();
-        let actual = format!("a token that begins with `{beginning}`");
+        let actual = match beginning {
+            TOKEN_PREFIX => format!("a token that begins with `{TOKEN_PREFIX}`"),
+            _ => "a token that begins otherwise".to_owned(),
+        };
         let expected = format!("a token that begins with `{TOKEN_PREFIX}`");
         judge.rule(rule).that(beginning == TOKEN_PREFIX, expected, actual, Some(seen.at));
     }
@@ -286,7 +297,10 @@ fn judge_shown_once(evidence: &Evidence) -> Vec<Finding> {
         }
     }
     for (at, exchange) in evidence.exchanges.iter().enumerate() {
-        let Some(response) = &exchange.response else { continue };
+        let Some(response) = &exchange.response else {
+            judge.rule(rule).inconclusive(actual(exchange));
+            continue;
+        };
         let (Body::Text(body) | Body::Base64(body) | Body::Cut { first: body, .. }) = &response.body;
         let found = actual(exchange);
         judge.rule(rule).that(!body.contains(MARK), expected, found, Some(at));

@@ -5,14 +5,14 @@ use super::{PATH, valid_with};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen};
 use crate::evidence::{Evidence, Exchange, Response};
-use crate::gather::{DomainWish, Gather, Stop};
+use crate::gather::{Domain, DomainWish, Gather, Stop};
 use crate::target::http::Request;
 
 /// Volleys that must have overlapped before a race is ruled out.
 pub const VOLLEYS_MIN: usize = 5;
 
 /// Volleys sent to get as many that overlapped.
-const VOLLEYS_MAX: usize = 8;
+pub const VOLLEYS_MAX: usize = 8;
 
 /// What a volley is made of.
 pub struct Volley {
@@ -29,34 +29,39 @@ fn steps(number: usize) -> (String, String) {
     (format!("volley-{number}"), format!("volley-{number}/after"))
 }
 
-/// Sends volleys until enough of them overlapped.
+/// Sends volleys until enough of them overlapped, each for a fresh domain.
 ///
 /// # Errors
 /// [`Stop::NotRun`] if the fixtures cannot make the domains.
 pub async fn send_volleys(g: &mut Gather, wish: &DomainWish, volley: &Volley) -> Result<(), Stop> {
     let mut overlapped = 0;
     for number in 1..=VOLLEYS_MAX {
-        let (at_once, after) = steps(number);
         let mut domain = g.domain(wish.clone().tokens(TOKENS)).await?;
-        g.open_connections(Api::Rndrkit, PATH, volley.size).await;
-        let mut requests: Vec<Request> = Vec::new();
-        for place in 0..volley.size {
-            requests.push(valid_with(&at_once, &mut domain, place % TOKENS));
-        }
-        let sent = g.send_together(&requests).await;
-        for place in 0..volley.follow_up {
-            let exchange = g.send(valid_with(&after, &mut domain, place % TOKENS)).await;
-            if !is_served(&exchange) {
-                break;
-            }
-        }
-        let seen: Vec<Seen<'_>> = sent.iter().enumerate().map(|(at, exchange)| Seen { at, exchange }).collect();
-        overlapped += usize::from(most_in_flight(&seen) > volley.overlap_over);
+        overlapped += usize::from(send_volley(g, number, &mut domain, volley).await);
         if overlapped == VOLLEYS_MIN {
             break;
         }
     }
     Ok(())
+}
+
+/// Sends one volley, and says whether its requests overlapped.
+pub async fn send_volley(g: &mut Gather, number: usize, domain: &mut Domain, volley: &Volley) -> bool {
+    let (at_once, after) = steps(number);
+    g.open_connections(Api::Rndrkit, PATH, volley.size).await;
+    let mut requests: Vec<Request> = Vec::new();
+    for place in 0..volley.size {
+        requests.push(valid_with(&at_once, domain, place % TOKENS));
+    }
+    let sent = g.send_together(&requests).await;
+    for place in 0..volley.follow_up {
+        let exchange = g.send(valid_with(&after, domain, place % TOKENS)).await;
+        if !is_served(&exchange) {
+            break;
+        }
+    }
+    let seen: Vec<Seen<'_>> = sent.iter().enumerate().map(|(at, exchange)| Seen { at, exchange }).collect();
+    most_in_flight(&seen) > volley.overlap_over
 }
 
 /// A volley as it went.

@@ -23,8 +23,6 @@ pub(super) struct Caches {
     /// Versions never change once committed.
     manifests: Mutex<HashMap<(Uuid, u32), Arc<Manifest>>>,
     templates: Mutex<Templates>,
-    /// For the writer alone: as the batch under way has left them.
-    revisions: Mutex<HashMap<Uuid, u64>>,
 }
 
 #[derive(Default)]
@@ -59,19 +57,6 @@ impl Caches {
         }
     }
 
-    pub(super) fn revision(&self, template: Uuid) -> Option<u64> {
-        lock(&self.revisions).get(&template).copied()
-    }
-
-    pub(super) fn keep_revision(&self, template: Uuid, revision: u64) {
-        insert(&mut lock(&self.revisions), template, revision);
-    }
-
-    /// Forgets what the writer knows, when it has changed a template in the batch under way.
-    pub(super) fn changed(&self) {
-        lock(&self.revisions).clear();
-    }
-
     /// Forgets what these committed writes have changed; before anybody is told of the commit.
     pub(super) fn committed(&self, changed_templates: bool) {
         if changed_templates {
@@ -84,7 +69,6 @@ impl Caches {
     /// Forgets what the writer may have read of a batch that was rolled back.
     pub(super) fn rolled_back(&self) {
         lock(&self.manifests).clear();
-        lock(&self.revisions).clear();
     }
 }
 
@@ -99,7 +83,8 @@ pub(super) fn changes_templates(write: &Write) -> bool {
     )
 }
 
-fn insert<K: std::hash::Hash + Eq, V>(kept: &mut HashMap<K, V>, key: K, value: V) {
+/// Puts an entry into a cache, which starts afresh when it is full.
+pub(super) fn insert<K: std::hash::Hash + Eq, V>(kept: &mut HashMap<K, V>, key: K, value: V) {
     if kept.len() >= MOST {
         kept.clear();
     }

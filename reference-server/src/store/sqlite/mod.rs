@@ -6,6 +6,7 @@
 
 mod apply;
 mod cache;
+mod recent;
 mod view;
 mod writer;
 
@@ -33,10 +34,10 @@ const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;";
 
 /// Page cache of the writer in KiB. The hot pages of a busy server do not fit SQLite's own 2 MiB.
-const WRITER_CACHE: i32 = 32 * 1024;
+const WRITER_CACHE: i32 = 8 * 1024;
 
 /// Page cache of one reader in KiB.
-const READER_CACHE: i32 = 4 * 1024;
+const READER_CACHE: i32 = 2 * 1024;
 
 /// How long a connection waits for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(5);
@@ -201,4 +202,26 @@ fn run(connection: &Connection, sql: &'static str) -> Result<(), StoreError> {
     let step = failed(sql);
     connection.prepare_cached(sql).map_err(&step)?.execute([]).map_err(step)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{OptionalExtension as _, StatementStatus, params};
+
+    use super::*;
+
+    /// Both kinds of values that SQLite would look at: one for an index, one for a limit.
+    #[test]
+    fn statements_are_compiled_once_whatever_values_are_bound() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut connection = connect(&folder.path().join("store.db"), READER_CACHE).expect("a file");
+        migrate(&mut connection).expect("a schema");
+        let sql = "SELECT d.name FROM token t JOIN domain d ON d.name = t.domain WHERE t.hash = ?1 LIMIT ?2";
+        let mut statement = connection.prepare(sql).expect("a statement");
+        for value in 1_u8..4 {
+            let found = statement.query_row(params![[value; 32], value], |row| row.get::<_, String>(0)).optional();
+            assert_eq!(found.expect("a query"), None);
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
 }

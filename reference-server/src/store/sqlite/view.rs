@@ -1,6 +1,6 @@
 //! Reading.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use rusqlite::types::{Type, ValueRef};
@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use uuid::Uuid;
 
 use super::cache::Caches;
+use super::recent::Recent;
 use super::{failed, run};
 use crate::clock::Millis;
 use crate::craftkit::manifest::Manifest;
@@ -24,42 +25,66 @@ use crate::store::{Read, View};
 pub(super) struct SqliteView<'a> {
     connection: &'a Connection,
     caches: &'a Caches,
-    /// The caches' generation before a reader's transaction began.
-    begun: Cell<Option<u64>>,
-    role: Role,
+    role: Role<'a>,
 }
 
 /// Whose view it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum Role<'a> {
     /// It sees what was committed, as the caches do.
-    Reader,
-    /// It also sees what the batch under way has written, which no cache knows.
-    Writer,
+    Reader {
+        /// The caches' generation before its transaction began.
+        begun: Cell<Option<u64>>,
+    },
+    /// It also sees what the batch under way has written.
+    Writer(&'a RefCell<Recent>),
 }
 
 impl<'a> SqliteView<'a> {
     pub(super) fn of_reader(connection: &'a Connection, caches: &'a Caches) -> SqliteView<'a> {
-        SqliteView { connection, caches, begun: Cell::new(None), role: Role::Reader }
+        SqliteView { connection, caches, role: Role::Reader { begun: Cell::new(None) } }
     }
 
-    pub(super) fn of_writer(connection: &'a Connection, caches: &'a Caches) -> SqliteView<'a> {
-        SqliteView { connection, caches, begun: Cell::new(None), role: Role::Writer }
+    pub(super) fn of_writer(
+        connection: &'a Connection,
+        caches: &'a Caches,
+        recent: &'a RefCell<Recent>,
+    ) -> SqliteView<'a> {
+        SqliteView { connection, caches, role: Role::Writer(recent) }
     }
 
     /// Ends a reader's transaction, if one was needed.
     pub(super) fn end(&self) -> Read<()> {
-        // Nothing was written, so ending the snapshot cannot lose anything.
-        if self.begun.get().is_some() { run(self.connection, "COMMIT") } else { Ok(()) }
+        match &self.role {
+            // Nothing was written, so ending the snapshot cannot lose anything.
+            Role::Reader { begun } if begun.get().is_some() => run(self.connection, "COMMIT"),
+            Role::Reader { .. } | Role::Writer(_) => Ok(()),
+        }
     }
 
     fn begin(&self) -> Read<()> {
-        if self.role == Role::Reader && self.begun.get().is_none() {
+        if let Role::Reader { begun } = &self.role
+            && begun.get().is_none()
+        {
             let generation = self.caches.generation();
             run(self.connection, "BEGIN")?;
-            self.begun.set(Some(generation));
+            begun.set(Some(generation));
         }
         Ok(())
+    }
+
+    /// What a writer has just read or written.
+    fn recent<T>(&self, look: impl FnOnce(&Recent) -> Option<T>) -> Option<T> {
+        match &self.role {
+            Role::Reader { .. } => None,
+            Role::Writer(recent) => look(&recent.borrow()),
+        }
+    }
+
+    /// Tells a writer what was found.
+    fn keep<T>(&self, found: &Option<T>, keep: impl FnOnce(&mut Recent, &T)) {
+        if let (Role::Writer(recent), Some(found)) = (&self.role, found) {
+            keep(&mut recent.borrow_mut(), found);
+        }
     }
 
     fn one<T>(
@@ -101,7 +126,10 @@ impl<'a> SqliteView<'a> {
 
 impl View for SqliteView<'_> {
     fn token(&self, hash: &Digest) -> Read<Option<(Token, Domain)>> {
-        self.one(
+        if let Some(owner) = self.recent(|recent| recent.owner(hash)) {
+            return Ok(Some(owner));
+        }
+        let found = self.one(
             "SELECT d.name, d.plan, d.active, d.monthly_render_limit, d.renders_used, \
              d.period_start, d.created_at, t.id, t.revoked \
              FROM token t JOIN domain d ON d.name = t.domain WHERE t.hash = ?1",
@@ -111,7 +139,9 @@ impl View for SqliteView<'_> {
                 let token = Token { id: row.get(7)?, domain: domain.name.clone(), revoked: row.get(8)? };
                 Ok((token, domain))
             },
-        )
+        )?;
+        self.keep(&found, |recent, owner| recent.keep_owner(hash, owner));
+        Ok(found)
     }
 
     fn domain(&self, name: &str) -> Read<Option<Domain>> {
@@ -134,10 +164,15 @@ impl View for SqliteView<'_> {
     }
 
     fn window(&self, key: &str) -> Read<Option<Vec<i64>>> {
-        self.one("SELECT state FROM rate_window WHERE key = ?1", [key], |row| {
+        if let Some(state) = self.recent(|recent| recent.window(key)) {
+            return Ok(Some(state));
+        }
+        let found: Option<Vec<i64>> = self.one("SELECT state FROM rate_window WHERE key = ?1", [key], |row| {
             let (numbers, _) = row.get_ref(0)?.as_blob()?.as_chunks::<8>();
             Ok(numbers.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
-        })
+        })?;
+        self.keep(&found, |recent, state| recent.keep_window(key, state));
+        Ok(found)
     }
 
     fn queued_paths(&self, domain: &str) -> Read<Vec<String>> {
@@ -157,7 +192,7 @@ impl View for SqliteView<'_> {
     }
 
     fn template_by_token(&self, hash: &Digest) -> Read<Option<Template>> {
-        if self.role == Role::Reader
+        if let Role::Reader { .. } = self.role
             && let Some(template) = self.caches.template(hash)
         {
             return Ok(Some(template));
@@ -169,7 +204,9 @@ impl View for SqliteView<'_> {
             template,
         )?;
         let found = self.whole(row)?;
-        if let (Some(template), Some(generation)) = (&found, self.begun.get()) {
+        if let (Some(template), Role::Reader { begun }) = (&found, &self.role)
+            && let Some(generation) = begun.get()
+        {
             self.caches.keep_template(template, generation);
         }
         Ok(found)
@@ -186,16 +223,12 @@ impl View for SqliteView<'_> {
     }
 
     fn revision(&self, template: Uuid) -> Read<Option<u64>> {
-        if self.role == Role::Writer
-            && let Some(revision) = self.caches.revision(template)
-        {
+        if let Some(revision) = self.recent(|recent| recent.revision(template)) {
             return Ok(Some(revision));
         }
         let sql = "SELECT revision FROM template WHERE id = ?1";
         let found = self.one(sql, [&template.as_bytes()[..]], |row| count(row, 0))?;
-        if let (Role::Writer, Some(revision)) = (self.role, found) {
-            self.caches.keep_revision(template, revision);
-        }
+        self.keep(&found, |recent, revision| recent.keep_revision(template, *revision));
         Ok(found)
     }
 

@@ -1,5 +1,6 @@
 //! The writer thread: group commit, and replies that wake the runtime once a batch.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -8,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::apply::apply;
 use super::cache::{Caches, changes_templates};
+use super::recent::Recent;
 use super::view::SqliteView;
 use super::{Read, StoreError, Transaction, run};
 
@@ -37,6 +39,7 @@ type Finished = Vec<(Box<dyn Transaction>, Read<()>)>;
 pub(super) struct Writer {
     connection: Connection,
     caches: Arc<Caches>,
+    recent: RefCell<Recent>,
     finished: UnboundedSender<Finished>,
 }
 
@@ -53,7 +56,7 @@ impl Writer {
                 tell(batch);
             }
         });
-        Writer { connection, caches, finished }
+        Writer { connection, caches, recent: RefCell::default(), finished }
     }
 
     /// Works until told to close, or until nobody can tell it anything any more.
@@ -108,6 +111,7 @@ impl Writer {
         });
         if outcome.is_err() {
             self.caches.rolled_back();
+            self.recent.borrow_mut().forget();
             if !self.connection.is_autocommit() {
                 run(&self.connection, "ROLLBACK")?;
             }
@@ -118,17 +122,15 @@ impl Writer {
     /// A transaction that fails while it reads has written nothing and fails alone; one that fails while
     /// it writes takes the batch with it. `changed` tells whether cached templates are outdated.
     fn decide(&self, batch: &mut [Box<dyn Transaction>], changed: &mut bool) -> Read<Vec<Read<()>>> {
-        let view = SqliteView::of_writer(&self.connection, &self.caches);
+        let view = SqliteView::of_writer(&self.connection, &self.caches, &self.recent);
         let mut outcomes = Vec::with_capacity(batch.len());
         for transaction in batch {
             match transaction.decide(&view) {
                 Ok(writes) => {
                     for write in &writes {
                         apply(&self.connection, write)?;
-                        if changes_templates(write) {
-                            *changed = true;
-                            self.caches.changed();
-                        }
+                        self.recent.borrow_mut().follow(write);
+                        *changed |= changes_templates(write);
                     }
                     outcomes.push(Ok(()));
                 }
