@@ -252,9 +252,8 @@ impl<'a> Looked<'a> {
         fingerprint.limit = match scope {
             // What one process serves, even where requests for one domain went to several.
             Scope::Process => processes.map(|processes| served_of(&self.apart()) as u64 / processes),
-            Scope::Global | Scope::Domain | Scope::Token | Scope::Connection => {
-                Some(limit as u64).filter(|_| limit > 0)
-            }
+            Scope::Domain | Scope::Token | Scope::Connection => Some(limit as u64),
+            Scope::Global => None,
         };
         fingerprint.scope = Some(scope);
         fingerprint.processes = processes;
@@ -296,8 +295,8 @@ impl<'a> Looked<'a> {
             });
         }
         // Where each request may go to another process, the first refusal comes some time after the tenth request.
-        let each = if limit >= LIMIT && served % LIMIT == 0 { LIMIT } else { limit };
-        if apart.last() == Some(&false) && served > limit && served >= 2 * each && served % each == 0 {
+        let each = if limit >= LIMIT && served.is_multiple_of(LIMIT) { LIMIT } else { limit };
+        if apart.last() == Some(&false) && served > limit && served >= 2 * each && served.is_multiple_of(each) {
             return Ok((Scope::Process, Some((served / each) as u64)));
         }
         let other = self.sent.iter().find(|sent| sent.label == "tokens/other");

@@ -179,7 +179,12 @@ pub(super) const STAGES: &[(Moment, &[Send])] = &[
     ),
     (
         Moment::Until("offset/fill", BEFORE_END),
-        &[Send("offset/before", Amount::One), Send("later/65", Amount::One), Send("next/fill", Amount::UntilRefused)],
+        &[
+            Send("offset/before", Amount::One),
+            Send("later/65", Amount::One),
+            Send("half/65", Amount::UntilRefused),
+            Send("next/fill", Amount::UntilRefused),
+        ],
     ),
     (Moment::After(BEGUN, AFTER_TWO), &[Send("next/grid", Amount::One)]),
     (Moment::After("next/fill", AFTER_END), &[Send("next/after", Amount::UntilRefused)]),

@@ -40,6 +40,16 @@ pub(super) enum By {
     Every,
 }
 
+impl By {
+    fn extends(self, served: bool) -> bool {
+        match self {
+            By::Refused => !served,
+            By::Served => served,
+            By::Every => true,
+        }
+    }
+}
+
 /// A limiter, but for its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Model {
@@ -178,12 +188,7 @@ impl Model {
             Model::Extended { window, by } => {
                 memory.roll(now, window);
                 let served = memory.take(memory.count < limit);
-                let extends = match by {
-                    By::Refused => !served,
-                    By::Served => served,
-                    By::Every => true,
-                };
-                if extends {
+                if by.extends(served) {
                     memory.begin = Some(now);
                 }
                 served

@@ -126,7 +126,10 @@ impl CommandTransport {
         // Taken out meanwhile: if the adapter does not read on in time, half a message is lost and no other can follow it.
         let mut stdin = place.take().ok_or(ENDED)?;
         let line = format!("{message}\n");
-        stdin.write_all(line.as_bytes()).await.map_err(|error| format!("the adapter reads no more: {error}"))?;
+        stdin.write_all(line.as_bytes()).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => ENDED.to_owned(),
+            _ => format!("the adapter reads no more: {error}"),
+        })?;
         *place = Some(stdin);
         Ok(())
     }

@@ -24,6 +24,8 @@ pub const CHECKS: &[Check] = &[FORM];
 const ENVELOPE: &str = "craftkit.errors.envelope";
 const CODE: &str = "craftkit.errors.code";
 const JSON: &str = "craftkit.http.json";
+/// Code of a body that fails the manifest.
+const UNFIT: &str = "invalid_input_data";
 /// The documented server error.
 const UNAVAILABLE: u16 = 503;
 
@@ -209,7 +211,9 @@ fn is_enveloped(body: &Value, kind: ErrorKind) -> bool {
     let is_text = |key: &str| error.get(key).and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty());
     let has_issues = |issues: Option<&Value>| issues.is_some_and(|issues| !issues.is_null());
     let misplaced = has_issues(body.get("issues"));
-    let unasked = kind == ErrorKind::Other && has_issues(error.get("issues"));
+    // Where another error was due, the target's own code tells an error of validation; that it is the wrong one is judged elsewhere.
+    let is_validation = kind == ErrorKind::Validation || craftkit_code(body) == Some(UNFIT);
+    let unasked = !is_validation && has_issues(error.get("issues"));
     is_text("code") && is_text("message") && !misplaced && !unasked
 }
 
@@ -228,6 +232,7 @@ mod tests {
         check(ErrorKind::Other, json!({"error": {"code": "a", "message": "b", "issues": null}}), true);
         check(ErrorKind::Validation, json!({"error": {"code": "a", "message": "b", "issues": {}}}), true);
         check(ErrorKind::Validation, json!({"error": {"code": "a", "message": "b"}}), true);
+        check(ErrorKind::Other, json!({"error": {"code": UNFIT, "message": "b", "issues": {}}}), true);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::SIZES;
-use crate::checks::judge::craftkit_code;
+use crate::checks::judge::{CRAFTKIT_CODES, craftkit_code};
 use crate::evidence::{Evidence, Exchange, Response};
 
 /// The value where a step was not sent, because what it needs was not seen.
@@ -41,9 +41,11 @@ pub(super) fn refusal(response: &Response) -> String {
     }
 }
 
-/// An error's text under `error`, or its code.
+/// A documented code, or else an error's text under `error`, or else any code.
 fn error_text(body: &Value) -> Option<&str> {
-    body.get("error").and_then(Value::as_str).or_else(|| craftkit_code(body))
+    let code = craftkit_code(body);
+    let documented = code.filter(|code| CRAFTKIT_CODES.contains(code));
+    documented.or_else(|| body.get("error").and_then(Value::as_str)).or(code)
 }
 
 /// A text without what may differ from run to run: words with digits, names and whatever is very long. Sentences that the documents

@@ -23,7 +23,8 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
         defect: "refuses a loop of more than one row",
         why: "the tests never sent two",
         turns_red: &["craftkit.input.loop"],
-        consequences: &[],
+        // Ten thousand rows are more than one.
+        consequences: &["craftkit.input.loop-cap"],
         change: |parts| refusing_loops(parts, |rows| rows.and_then(Value::as_array).is_some_and(|rows| rows.len() > 1)),
     },
     Deviation {
@@ -31,6 +32,7 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
         defect: "wants rows as an object by number and refuses an array",
         why: "the form library that the schema was made for sends them so",
         turns_red: &["craftkit.input.loop"],
+        // The documentation's own example body has a loop.
         consequences: &["craftkit.hook.accepted"],
         change: |parts| refusing_loops(parts, |rows| rows.is_some_and(Value::is_array)),
     },

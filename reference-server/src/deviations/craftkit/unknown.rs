@@ -53,25 +53,6 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
         },
     },
     Deviation {
-        name: "unknown-keys-excuse",
-        defect: "accepts any body with unknown keys at its top level",
-        why: "such bodies are taken to be of an older version of the template",
-        turns_red: &["craftkit.input.unknown-stripped"],
-        // A wrapped body has one unknown key: `data`.
-        consequences: &["craftkit.input.flat"],
-        change: |parts| {
-            judged_by(parts, |manifest, data| {
-                let known = |key: &str| {
-                    let variables = manifest.variables.iter().map(|variable| variable.key.as_str());
-                    let top = |path: &str| path.split('.').next() == Some(key);
-                    variables.chain(manifest.loops.iter().map(|one| one.key.as_str())).any(top)
-                };
-                let odd = data.as_object().is_some_and(|entries| entries.keys().any(|key| !known(key)));
-                validate(manifest, data).or_else(|issues| if odd { Ok(data.clone()) } else { Err(issues) })
-            })
-        },
-    },
-    Deviation {
         name: "unknown-nested-refused",
         defect: "refuses unknown keys in groups and items",
         why: "only the outermost schema strips them",
@@ -118,8 +99,7 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
         defect: "wants its data under `data`, as the render route does",
         why: "one handler serves both routes",
         turns_red: &["craftkit.hook.accepted"],
-        // A wrapped body fits where all others do not.
-        consequences: &["craftkit.input.flat"],
+        consequences: &[],
         change: |parts| {
             super::wraps::decided_by(parts, |judges, state, command, now| {
                 let manifest = super::wraps::JudgedBy(demand_data);

@@ -120,7 +120,8 @@ fn response<'e>(evidence: &'e Evidence, slug: &str) -> Option<&'e Response> {
 /// How many pages an accepted list is said to queue.
 fn pages(evidence: &Evidence, slug: &str) -> Option<usize> {
     let response = response(evidence, slug).filter(|response| response.is_success())?;
-    (1..=LIST_MAX + INVALID).find(|count| field(response, "pagesQueued") == Some(json!(count)))
+    let said = pages_queued(response)?;
+    (1..=LIST_MAX + INVALID).find(|count| u32::try_from(*count).is_ok_and(|count| f64::from(count) == said))
 }
 
 fn duplicates(evidence: &Evidence, slug: &str) -> String {

@@ -74,6 +74,7 @@ async fn gather_refusals(g: &mut Gather) -> Result<(), Stop> {
     let mut domain = g.domain(DomainWish::default()).await?;
     ask_first(g, anonymous("anonymous", &json!({}))).await?;
     spend(g, BASELINE, &mut domain).await?;
+    let mut changed = Vec::new();
     for (slug, wish, change) in [
         ("cost-inactive", DomainWish::default().with("active", false), json!({"active": true})),
         ("cost-plan", DomainWish::default().plan(LOW_PLAN), json!({"plan": "agency_plus"})),
@@ -84,6 +85,9 @@ async fn gather_refusals(g: &mut Gather) -> Result<(), Stop> {
             g.send(valid(&format!("{slug}/refused"), &mut domain)).await;
         }
         g.update_domain(&domain, change).await?;
+        changed.push((slug, domain));
+    }
+    for (slug, mut domain) in changed {
         if shows(g, &format!("{slug}/back"), &mut domain, is_served).await {
             spend(g, &format!("{slug}/after"), &mut domain).await?;
         }
@@ -120,14 +124,17 @@ pub(super) fn cost(evidence: &Evidence, slug: &str) -> String {
     }
 }
 
-/// Where exactly the old hour ends. On a clock that runs on between two moves the moment is met about, not exactly.
+/// Where exactly the old hour ends. On a clock that runs on between two moves the moment cannot be met exactly.
 fn boundary(evidence: &Evidence, slug: &str) -> String {
     let window = |label: &str| match last(evidence, label) {
         Some(exchange) if is_served(exchange) => "new window",
         Some(exchange) if exchange.is(LIMITED) => "old window",
         Some(_) | None => "unknown",
     };
-    format!("a millisecond before: {}; at the moment: {}", window("a millisecond before"), window(slug))
+    match (window("a millisecond before"), window(slug)) {
+        ("old window", at_the_moment) => format!("in the {at_the_moment}"),
+        _ => "unknown: the clock runs on, or the hour ends before".to_owned(),
+    }
 }
 
 /// Names of headers about the limit, of answers within it and beyond it.

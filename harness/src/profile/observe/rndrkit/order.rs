@@ -94,20 +94,24 @@ async fn gather_order(g: &mut Gather) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The limit is spent first and the domain changed then. A domain changed right after it, whose limit is not spent, tells when such a
-/// change is in force.
+/// Each limit is spent first and its domain changed then. A domain changed right after it, whose limit is not spent, tells when such a
+/// change is in force; all are changed before the first is looked at, so that slow changes pass side by side.
 async fn gather_changed(g: &mut Gather) -> Result<(), Stop> {
-    let mut domain = g.domain(DomainWish::default()).await?;
-    ask_first(g, valid("spent", &mut domain)).await?;
-    spend(g, "spent", &mut domain).await?;
-    for (label, changes) in [
+    let changes = [
         ("order-inactive-rate", json!({"active": false})),
-        ("order-plan-rate", json!({"active": true, "plan": LOW_PLAN})),
-        ("order-rate-quota", json!({"plan": "agency_plus", "renders_used": 9, "monthly_render_limit": 9})),
-    ] {
-        let mut twin = g.domain(DomainWish::default()).await?;
-        g.update_domain(&domain, changes.clone()).await?;
-        g.update_domain(&twin, changes).await?;
+        ("order-plan-rate", json!({"plan": LOW_PLAN})),
+        ("order-rate-quota", json!({"renders_used": 50, "monthly_render_limit": 50})),
+    ];
+    let mut pairs = Vec::new();
+    for (label, change) in changes {
+        let (mut domain, twin) = (g.domain(DomainWish::default()).await?, g.domain(DomainWish::default()).await?);
+        ask_first(g, valid("spent", &mut domain)).await?;
+        spend(g, "spent", &mut domain).await?;
+        g.update_domain(&domain, change.clone()).await?;
+        g.update_domain(&twin, change).await?;
+        pairs.push((label, domain, twin));
+    }
+    for (label, mut domain, mut twin) in pairs {
         if shows(g, "changed", &mut twin, |exchange| !is_served(exchange)).await {
             g.send(valid(label, &mut domain)).await;
         }

@@ -1,12 +1,14 @@
 //! The render quota: what is charged, when, and when its month begins.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::super::reading::{NOT_ASKED, is_accepted, last, said};
 use super::super::{ask_first, observer};
 use crate::api::Api;
 use crate::checks::rndrkit::limit::is_served;
-use crate::checks::rndrkit::{field, refresh, text, urls, valid};
+use crate::checks::rndrkit::{pages_queued, refresh, text, urls, valid};
 use crate::checks::{Check, Needs};
 use crate::evidence::{Evidence, Exchange};
 use crate::gather::{DomainWish, Gather, Stop};
@@ -82,13 +84,13 @@ async fn gather_charge(g: &mut Gather) -> Result<(), Stop> {
     ask_first(g, refresh("list", &listed.tokens[0], &list)).await?;
     g.inspect_domain("list/at once", &listed).await?;
     g.send(refresh("full", &whole.tokens[0], &json!({"all": true}))).await;
-    for (label, domain, pages) in [("list/later", &listed, LIST), ("full/later", &whole, KNOWN)] {
-        let all_charged = move |seen: &Value| renders(seen).is_some_and(|used| used >= pages as u64);
-        let first = g.inspect_domain(label, domain).await?;
-        // Whoever charges by the request is done at once and would only be waited for.
-        if renders(&first) == Some(0) {
-            g.inspected(label, domain, settle, all_charged).await?;
-        }
+    g.inspect_domain("full/at once", &whole).await?;
+    for (step, domain, pages) in [("list", &listed, LIST), ("full", &whole, KNOWN)] {
+        // Whoever charges by the request on acceptance is done at once and would only be waited for.
+        let at_once = inspected(g.evidence(), &format!("{step}/at once"));
+        let bound = if at_once == Some(0) { settle } else { Duration::ZERO };
+        let all_charged = |seen: &Value| renders(seen).is_some_and(|used| used >= pages as u64);
+        g.inspected(&format!("{step}/later"), domain, bound, all_charged).await?;
     }
     Ok(())
 }
@@ -144,11 +146,10 @@ fn overshoot(evidence: &Evidence, slug: &str) -> String {
     let queued = last(evidence, slug)
         .and_then(|exchange| exchange.response.as_ref())
         .filter(|response| response.is_success())
-        .and_then(|response| field(response, "pagesQueued"))
-        .and_then(|pages| pages.as_u64());
+        .and_then(pages_queued);
     match queued {
-        Some(pages) if pages == LIST as u64 => "accepted in full".to_owned(),
-        Some(LEFT) => "cut to the renders left".to_owned(),
+        Some(pages) if pages == LIST as f64 => "accepted in full".to_owned(),
+        Some(pages) if pages == LEFT as f64 => "cut to the renders left".to_owned(),
         Some(pages) => format!("unknown: {pages} of {LIST} queued, {LEFT} left"),
         None => said(evidence, slug),
     }

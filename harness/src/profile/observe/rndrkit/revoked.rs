@@ -58,7 +58,7 @@ async fn gather_revoked(g: &mut Gather) -> Result<(), Stop> {
         g.revoke(domain, &domain.tokens[0]).await?;
     }
     g.revoke(&counted, &counted.tokens[1]).await?;
-    if !is_out(g, "revoked", &mut counted, 1).await {
+    if !is_out(g, "cost-revoked-token/out", &mut counted, 1).await {
         return Ok(());
     }
     for (label, domain) in &mut domains {
