@@ -44,17 +44,24 @@ pub struct Needs {
     pub moments_ms: u64,
     /// It changes the whole server: it runs after all others, alone.
     pub exclusive: bool,
+    /// It adds to what other checks judge of the same rules: where its needs are not met, they stand without it.
+    pub extra: bool,
 }
 
 impl Needs {
     /// Fixture methods only; no passing of time, no exclusivity.
     pub const fn fixtures(api: Api, methods: &'static [Method]) -> Needs {
-        Needs { api, methods, moments_ms: 0, exclusive: false }
+        Needs { api, methods, moments_ms: 0, exclusive: false, extra: false }
     }
 
     /// As [`Needs::fixtures`], and the target's time passes.
     pub const fn passing(self, moments_ms: u64) -> Needs {
         Needs { moments_ms, ..self }
+    }
+
+    /// As before, but the rules are judged without it where this cannot be had.
+    pub const fn if_possible(self) -> Needs {
+        Needs { extra: true, ..self }
     }
 
     /// As before, and the whole server is needed.

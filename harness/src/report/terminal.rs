@@ -9,6 +9,7 @@ use crate::verdict::{Finding, Status, Verdict};
 
 use super::{CheckReport, KnownReport, Report, RuleReport};
 use crate::known::KnownState;
+use crate::runner::Stopped;
 
 /// Exchanges shown of a timeline; a longer one is shortened in the middle.
 const TIMELINE_MAX: usize = 40;
@@ -199,12 +200,21 @@ pub fn printable(text: &str) -> String {
 fn not_run(text: &mut String, report: &Report) {
     let rules: Vec<&RuleReport> =
         report.rules.iter().filter(|rule| rule.status == Status::NotRun && rule.reason != super::PENDING).collect();
-    if rules.is_empty() {
+    // Checks that only add to others: their rules are judged, but not in every way.
+    let extras = report.checks.iter().filter_map(|check| {
+        let stopped = check.stopped.as_ref().filter(|stopped| stopped.status == Status::NotApplicable)?;
+        Some((check, stopped))
+    });
+    let extras: Vec<(&CheckReport, &Stopped)> = extras.collect();
+    if rules.is_empty() && extras.is_empty() {
         return;
     }
     say!(text, "\nnot run");
     for rule in rules {
         say!(text, "  {}: {}", rule.id, printable(&rule.reason));
+    }
+    for (check, stopped) in extras {
+        say!(text, "  check {}, which only adds to others: {}", check.id, printable(&stopped.reason));
     }
 }
 

@@ -72,7 +72,7 @@ pub struct CheckResult {
 /// Why a check was not judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
-    /// `not_run` or `inconclusive`.
+    /// `not_run` or `inconclusive`; `not_applicable` for a check that only adds to others.
     pub status: Status,
     /// In words.
     pub reason: String,
@@ -85,7 +85,12 @@ impl Stopped {
 
     /// What follows for the rules of the check: the same for each, and never anything good or bad.
     pub fn findings(&self, check: &Check) -> Vec<Finding> {
-        let status = if self.status == Status::Inconclusive { Status::Inconclusive } else { Status::NotRun };
+        let status = match self.status {
+            Status::Inconclusive => Status::Inconclusive,
+            // Another check judges the same rules; the reason stays in the report.
+            Status::NotApplicable if check.needs.extra => Status::NotApplicable,
+            _ => Status::NotRun,
+        };
         let of = |rule: &&str| Finding {
             rule: (*rule).to_owned(),
             status,
@@ -222,7 +227,8 @@ async fn run_check(
         defect: None,
     };
     if let Some(missing) = missing_prerequisite(&world, check, end.pace) {
-        result.stop(Stopped::not_run(missing));
+        let status = if check.needs.extra { Status::NotApplicable } else { Status::NotRun };
+        result.stop(Stopped { status, reason: missing });
         return result;
     }
     for attempt in 1..=ATTEMPTS_MAX {

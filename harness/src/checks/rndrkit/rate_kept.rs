@@ -1,16 +1,15 @@
-//! What the hourly count must not lose: full refreshes count like lists, and neither the end of a token nor a change of plan gives
-//! anything back.
+//! What the hourly count must not lose: full refreshes count like lists, and the end of a token gives nothing back.
 
 use serde_json::json;
 
 use super::limit::{
     Answer, Measured, count_served, find_limit, in_numbers, leading, measured, spend, surely_in_one_window,
 };
-use super::{LIMIT, offers, refresh, text, valid, valid_with};
+use super::{LIMIT, offers, refresh, text, valid_with};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, actual};
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{Evidence, Exchange};
+use crate::evidence::Evidence;
 use crate::gather::{DomainWish, Gather, Stop};
 use crate::target::protocol::Method;
 use crate::verdict::Finding;
@@ -22,9 +21,6 @@ const TEN: &str = "rndrkit.rate.ten-per-hour";
 
 /// Full refreshes before the lists: enough to be seen, few enough that lists remain.
 const FULL_FIRST: usize = LIMIT / 2;
-
-/// A change of plan takes time to show; until then the old plan refuses with this.
-const FORBIDDEN: u16 = 403;
 
 const KEPT: Check = Check {
     id: "rndrkit/rate/kept",
@@ -48,11 +44,6 @@ const KEPT: Check = Check {
             turns_red: &[TEN],
             apply: |evidence| evidence.answer("after-revocation", 200, &json!({"message": text::QUEUED})),
         },
-        Sabotage {
-            defect: "forgets the count when the plan is changed",
-            turns_red: &[TEN],
-            apply: |evidence| evidence.answer("after-plans", 200, &json!({"message": text::QUEUED})),
-        },
     ],
 };
 
@@ -69,14 +60,6 @@ async fn gather_kept(g: &mut Gather) -> Result<(), Stop> {
         g.send(full.clone()).await;
     }
     spend(g, "after-full", &mut mixed).await;
-    if offers(g, Method::DomainUpdate) {
-        // Its tokens are all there, so that only the plan changes.
-        for plan in ["pro", "agency_plus"] {
-            g.update_domain(&mixed, json!({ "plan": plan })).await?;
-        }
-        let request = valid("after-plans", &mut mixed);
-        g.settled_sparingly(request, |exchange: &Exchange| !exchange.is(FORBIDDEN)).await;
-    }
     Ok(())
 }
 
@@ -87,7 +70,6 @@ fn judge_kept(evidence: &Evidence) -> Vec<Finding> {
         Ok(limit) => {
             judge_full(&mut judge, &limit);
             judge_spent(&mut judge, &limit, ["lists", "after-revocation"], "a token was revoked");
-            judge_spent(&mut judge, &limit, ["after-full", "after-plans"], "the plan was changed and changed back");
         }
     }
     judge.findings()

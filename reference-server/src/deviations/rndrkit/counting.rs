@@ -15,16 +15,8 @@ use crate::store::records::{Domain, Token, Write};
 use crate::store::{Read, SharedStore, Store, StoreError, Transaction, View};
 
 /// The deviations of this topic.
-pub(super) const DEVIATIONS: &[Deviation] = &[
-    BODIES_FREE,
-    PATHS_FREE,
-    REFUSALS_FREE,
-    VALIDATED_FIRST,
-    UNAUTHENTICATED_COUNT,
-    FULL_FREE,
-    LOST_WITH_TOKEN,
-    LOST_WITH_PLAN,
-];
+pub(super) const DEVIATIONS: &[Deviation] =
+    &[BODIES_FREE, PATHS_FREE, REFUSALS_FREE, VALIDATED_FIRST, UNAUTHENTICATED_COUNT, FULL_FREE, LOST_WITH_TOKEN];
 
 const BODY: &str = "rndrkit.rate.counts-invalid-body";
 const PATHS: &str = "rndrkit.rate.counts-invalid-paths";
@@ -153,40 +145,18 @@ const LOST_WITH_TOKEN: Deviation = Deviation {
     change: |parts| Parts { store: Some(forgetting_with_tokens), ..parts },
 };
 
-const LOST_WITH_PLAN: Deviation = Deviation {
-    name: "count-lost-with-plan",
-    defect: "forgets a domain's count when its plan or another of its settings is changed",
-    why: "whatever is cached of a domain is dropped then, so that the change surely shows",
-    turns_red: TEN,
-    consequences: &[],
-    change: |parts| Parts { store: Some(forgetting_with_changes), ..parts },
-};
-
 fn forgetting_with_tokens(store: SharedStore) -> SharedStore {
-    let forgets = |write: &Write, domains: &HashMap<String, String>| match write {
-        Write::RevokeToken(id) => domains.get(id).cloned(),
-        _ => None,
-    };
-    Arc::new(Forgetting { inner: store, memory: Arc::new(Memory { forgets, domains: Mutex::default() }) })
+    Arc::new(Forgetting { inner: store, memory: Arc::default() })
 }
 
-fn forgetting_with_changes(store: SharedStore) -> SharedStore {
-    let forgets = |write: &Write, _: &HashMap<String, String>| match write {
-        Write::UpdateDomain(domain) => Some(domain.name.clone()),
-        _ => None,
-    };
-    Arc::new(Forgetting { inner: store, memory: Arc::new(Memory { forgets, domains: Mutex::default() }) })
-}
-
-/// A store that forgets windows along with other changes.
+/// A store that forgets a domain's window along with one of its tokens.
 struct Forgetting {
     inner: SharedStore,
     memory: Arc<Memory>,
 }
 
+#[derive(Default)]
 struct Memory {
-    /// The domain whose window a change ends.
-    forgets: fn(&Write, &HashMap<String, String>) -> Option<String>,
     /// The domains of tokens.
     domains: Mutex<HashMap<String, String>>,
 }
@@ -200,7 +170,11 @@ impl Memory {
                 domains.insert(token.id.clone(), token.domain.clone());
             }
         }
-        writes.iter().filter_map(|write| (self.forgets)(write, &domains)).map(Write::DeleteWindow).collect()
+        let forgotten = writes.iter().filter_map(|write| match write {
+            Write::RevokeToken(id) => domains.get(id).cloned(),
+            _ => None,
+        });
+        forgotten.map(Write::DeleteWindow).collect()
     }
 }
 
