@@ -127,7 +127,15 @@ const PER_PROCESS_OF_REQUEST: Deviation = Deviation {
     turns_red: &["rndrkit.rate.ten-per-hour"],
     // How many are served before the first refusal depends on which process the requests in between
     // went to, and all of them together serve more at once than that.
-    consequences: &["rndrkit.rate.concurrent-ceiling", "rndrkit.rate.shared-across-tokens"],
+    // The same is true of every rule that compares how many are served in two rows of requests.
+    consequences: &[
+        "rndrkit.rate.concurrent-ceiling",
+        "rndrkit.rate.shared-across-tokens",
+        "rndrkit.rate.independent-domains",
+        "rndrkit.rate.counts-invalid-body",
+        "rndrkit.rate.counts-invalid-paths",
+        "rndrkit.rate.unauthenticated-free",
+    ],
     change: |parts| {
         let process: Process = |request, _| request % PROCESSES;
         Parts { limiter: Arc::new(PerProcess { requests: AtomicU64::new(0), process }), ..parts }

@@ -278,7 +278,8 @@ const CARRIES_OVER: Deviation = Deviation {
     defect: "adds what a window left unused to the next",
     why: "ten are added at the reset instead of ten being set",
     turns_red: REANCHORS,
-    consequences: &[],
+    // The window that follows an unused one serves more than ten, at once or not.
+    consequences: &["rndrkit.rate.concurrent-ceiling"],
     change: |parts| limiting(parts, carries_over),
 };
 
