@@ -122,7 +122,7 @@ fn hint(base_url: &str, has_control: bool) -> String {
         )
     } else {
         format!(
-            "try: curl -i -X POST {base_url}/api/webhook/refresh -H 'Authorization: Bearer rk_wh_your_token_here' -H 'Content-Type: application/json' -d '{{\"all\": true}}'\nset {CONTROL_TOKEN} to make domains, tokens and templates at {base_url}/_control\n"
+            "try: curl -i {base_url}/health\nset {CONTROL_TOKEN} to make domains, tokens and templates at {base_url}/_control\n"
         )
     }
 }
