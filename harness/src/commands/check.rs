@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -18,11 +18,12 @@ use crate::known::KnownFailure;
 use crate::profile::observe::{self, Profile};
 use crate::report::assemble::{self, Frame};
 use crate::report::terminal::{self, Manner};
-use crate::report::{Report, events, github, junit, markdown};
+use crate::report::{Report, Target, events, github, junit, markdown};
 use crate::runner::open::{self, BUILTIN, OpenError, OpenTarget, RunSettings};
 use crate::runner::select::{Narrowing, SelectError, Selection, select};
-use crate::runner::{self, Interrupt, Pace, Run};
+use crate::runner::{self, Interrupt, Pace, Run, Signal};
 use crate::secret::SecretBook;
+use crate::target::protocol::Implementation;
 
 /// Why a run did not come about.
 #[derive(Debug, Error)]
@@ -71,7 +72,7 @@ pub async fn run(args: &CheckArgs, interrupt: Interrupt) -> Exit {
     }
 }
 
-async fn try_run(args: &CheckArgs, mut interrupt: Interrupt) -> Result<Exit, CheckError> {
+async fn try_run(args: &CheckArgs, interrupt: Interrupt) -> Result<Exit, CheckError> {
     let choice = TargetChoice { target: args.target.clone(), owned: args.i_own_this_target, verbose: args.verbose };
     let configured = choice.configured()?;
     let (known, exclusions) = configured
@@ -83,33 +84,85 @@ async fn try_run(args: &CheckArgs, mut interrupt: Interrupt) -> Result<Exit, Che
     select(&narrowing, &Api::ALL)?;
     let mut outputs = open_outputs(&args.report)?;
     let mut live_view = args.events.as_ref().map(|path| create(path)).transpose()?;
+    let plan = Plan { args, narrowing: &narrowing, known: &known, interrupt: &interrupt };
+    let named = Named::of(configured.as_ref());
     let settings = settings(args);
-    let target = tokio::select! {
+    let mut came = interrupt.clone();
+    let opened = tokio::select! {
         biased;
-        signal = interrupt.wait_for(Option::is_some) => {
+        signal = came.wait_for(Option::is_some) => {
             let number = signal.ok().and_then(|signal| *signal).map_or(0, |signal| signal.0);
-            return Err(CheckError::Interrupted(number));
+            Err(CheckError::Interrupted(number))
         }
-        target = open_configured(configured, settings) => target?,
+        target = open_configured(configured, settings) => target.map_err(CheckError::from),
+    };
+    let target = match opened {
+        Ok(target) => target,
+        Err(error) => {
+            let report = unprepared(named, &plan, &error)?;
+            write_reports(&report, args, &mut outputs, error.exit())?;
+            return Err(error);
+        }
     };
     let selection = select(&narrowing, &runner::apis(&target.world))?;
     let implementation = format!("{} {}", target.implementation.name, target.implementation.version);
     if !args.quiet {
         print(&format!("{}\n", terminal::opening(&target.name, implementation.trim())));
     }
-    let plan = Plan { args, narrowing: &narrowing, known: &known, interrupt: &interrupt };
     let (report, secrets) = judge(&target, &selection, &plan, &mut live_view).await;
     let fixtures = Arc::clone(&target.world.fixtures);
     target.close().await;
     complain_for_adapter(&fixtures.adapter_said(), &secrets.filter());
     let exit = exit::of_report(&report, args.allow_incomplete);
     print(&terminal::render(&report, manner(args)));
-    for (output, file) in args.report.iter().zip(&mut outputs) {
-        let text = render(&report, output.format, exit);
+    write_reports(&report, args, &mut outputs, exit)?;
+    Ok(exit)
+}
+
+fn write_reports(report: &Report, args: &CheckArgs, outputs: &mut [File], exit: Exit) -> Result<(), CheckError> {
+    for (output, file) in args.report.iter().zip(outputs) {
+        let text = render(report, output.format, exit);
         write(file, &output.path, &text)?;
     }
-    tell_github(&report)?;
-    Ok(exit)
+    tell_github(report)
+}
+
+/// What is known of a target before it is opened.
+struct Named {
+    name: String,
+    apis: Vec<Api>,
+}
+
+impl Named {
+    fn of(configured: Option<&TargetConfig>) -> Named {
+        let apis: Vec<Api> = configured.map_or(Vec::new(), |target| target.apis.keys().copied().collect());
+        Named {
+            name: configured.map_or(BUILTIN.to_owned(), |target| target.name.clone()),
+            apis: if apis.is_empty() { Api::ALL.to_vec() } else { apis },
+        }
+    }
+}
+
+/// The report of a run that did not come about: nothing was judged, and why.
+fn unprepared(named: Named, plan: &Plan<'_>, error: &CheckError) -> Result<Report, CheckError> {
+    let selection = select(plan.narrowing, &named.apis)?;
+    let interrupted = match error {
+        CheckError::Interrupted(number) => Some(Signal(*number)),
+        _ => None,
+    };
+    let frame = Frame {
+        target: Target { name: named.name, implementation: Implementation::default() },
+        apis: named.apis,
+        unprepared: Some(error.to_string()),
+        seed: plan.args.seed,
+        started_at: jiff::Timestamp::now(),
+        duration: Duration::ZERO,
+        narrowing: plan.narrowing,
+        strict: plan.args.strict,
+        known: plan.known,
+    };
+    let run = Run { results: Vec::new(), interrupted };
+    Ok(assemble::report(frame, &selection, run, &SecretBook::default()))
 }
 
 /// What one run is told besides its target.
@@ -132,7 +185,9 @@ async fn judge(
     let profile = observe(target, &run, plan, began).await;
     run.interrupted = *plan.interrupt.borrow();
     let frame = Frame {
-        target,
+        target: Target { name: target.name.clone(), implementation: target.implementation.clone() },
+        apis: runner::apis(&target.world),
+        unprepared: None,
         seed: plan.args.seed,
         started_at,
         duration: began.elapsed(),
@@ -142,7 +197,7 @@ async fn judge(
     };
     let mut secrets = assemble::all_secrets(&target.world, &run);
     secrets.merge(&profile.book);
-    let mut report = assemble::report(&frame, selection, run);
+    let mut report = assemble::report(frame, selection, run, &secrets);
     profile.add_to(&mut report, &secrets.filter());
     if let Some(file) = live_view {
         // The report stands, whatever becomes of the live view.

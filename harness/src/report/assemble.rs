@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::api::Api;
 use crate::catalogue::{self, Rule};
 use crate::evidence::Evidence;
 use crate::gather::World;
@@ -11,7 +12,6 @@ use crate::profile;
 use crate::report::{
     CONTRACT, CheckReport, KnownReport, NotDeleted, PENDING, Report, RuleReport, SCHEMA, Scope, Summary, Target,
 };
-use crate::runner::open::OpenTarget;
 use crate::runner::select::{Narrowing, Selection};
 use crate::runner::{CheckResult, Run};
 use crate::secret::{SecretBook, SecretFilter};
@@ -21,7 +21,11 @@ use crate::verdict::{Status, Verdict, worst};
 /// What a report says about a run besides its results.
 pub struct Frame<'a> {
     /// What was judged.
-    pub target: &'a OpenTarget,
+    pub target: Target,
+    /// The APIs that it has.
+    pub apis: Vec<Api>,
+    /// Why it could not be prepared, if it could not.
+    pub unprepared: Option<String>,
     /// Seed of the run.
     pub seed: u64,
     /// When it began.
@@ -36,19 +40,18 @@ pub struct Frame<'a> {
     pub known: &'a [KnownFailure],
 }
 
-/// The report of a run. Every secret that any check was given is replaced wherever it shows.
-pub fn report(frame: &Frame<'_>, selection: &Selection, run: Run) -> Report {
-    let secrets = all_secrets(&frame.target.world, &run);
+/// The report of a run, or of one that did not come about. Every secret is replaced wherever it shows.
+pub fn report(frame: Frame<'_>, selection: &Selection, run: Run, secrets: &SecretBook) -> Report {
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         contract: CONTRACT.to_owned(),
         tool: Implementation { name: "hookproof".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        target: Target { name: frame.target.name.clone(), implementation: frame.target.implementation.clone() },
+        target: frame.target,
         seed: frame.seed,
         started_at: frame.started_at.to_string(),
         duration_ms: u64::try_from(frame.duration.as_millis()).unwrap_or(u64::MAX),
         scope: Scope {
-            apis: crate::runner::apis(&frame.target.world),
+            apis: frame.apis,
             only: frame.narrowing.only.clone(),
             skip: frame.narrowing.skip.clone(),
             api: frame.narrowing.api,
@@ -57,6 +60,7 @@ pub fn report(frame: &Frame<'_>, selection: &Selection, run: Run) -> Report {
         strict: frame.strict,
         // The conclusions follow from the rest.
         verdict: Verdict::Incomplete,
+        unprepared: frame.unprepared,
         summary: Summary::default(),
         known_failures: Vec::new(),
         rules: Vec::new(),
@@ -68,12 +72,12 @@ pub fn report(frame: &Frame<'_>, selection: &Selection, run: Run) -> Report {
         checks: run.results.into_iter().map(check_report).collect(),
     };
     conclude(&mut report, selection, frame.known, frame.narrowing.is_narrow());
-    cleaned(report, &secrets)
+    cleaned(report, secrets)
 }
 
 /// Draws the conclusions: rules, known failures, limiter, summary and verdict from what the checks saw and found.
 pub fn conclude(report: &mut Report, selection: &Selection, known: &[KnownFailure], narrowed: bool) {
-    let mut rules = rule_reports(selection, &report.checks);
+    let mut rules = rule_reports(selection, report);
     let today = report.started_at.parse::<jiff::Timestamp>().unwrap_or_default();
     let today = today.to_zoned(jiff::tz::TimeZone::UTC).date();
     report.known_failures = known
@@ -108,8 +112,8 @@ fn verdict(report: &Report, narrowed: bool) -> Verdict {
     }
 }
 
-fn rule_reports(selection: &Selection, checks: &[CheckReport]) -> Vec<RuleReport> {
-    let in_scope = selection.rules.iter().map(|rule| judged_rule(rule, checks));
+fn rule_reports(selection: &Selection, report: &Report) -> Vec<RuleReport> {
+    let in_scope = selection.rules.iter().map(|rule| judged_rule(rule, report));
     let excluded = selection.excluded.iter().map(|(rule, reason)| RuleReport {
         id: rule.id.to_owned(),
         level: rule.level.name().to_owned(),
@@ -122,14 +126,17 @@ fn rule_reports(selection: &Selection, checks: &[CheckReport]) -> Vec<RuleReport
     reports
 }
 
-fn judged_rule(rule: &Rule, checks: &[CheckReport]) -> RuleReport {
-    let findings = checks.iter().flat_map(|check| &check.findings).filter(|finding| finding.rule == rule.id);
+fn judged_rule(rule: &Rule, report: &Report) -> RuleReport {
+    let findings = report.checks.iter().flat_map(|check| &check.findings).filter(|finding| finding.rule == rule.id);
     let judging: Vec<String> =
         crate::checks::all().filter(|check| check.rules.contains(&rule.id)).map(|check| check.id.to_owned()).collect();
     let (status, reason) = match worst(findings) {
         Some(finding) => (finding.status, finding.actual.clone()),
         None if judging.is_empty() => (Status::NotRun, PENDING.to_owned()),
-        None => (Status::NotRun, "the run ended before its check".to_owned()),
+        None => {
+            let ended = || "the run ended before its check".to_owned();
+            (Status::NotRun, report.unprepared.clone().unwrap_or_else(ended))
+        }
     };
     RuleReport { id: rule.id.to_owned(), level: rule.level.name().to_owned(), status, reason, checks: judging }
 }

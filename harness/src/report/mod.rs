@@ -53,6 +53,9 @@ pub struct Report {
     pub strict: bool,
     /// What it amounts to.
     pub verdict: Verdict,
+    /// Why the target could not be prepared, if it could not; nothing was judged then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprepared: Option<String>,
     /// Rules by status.
     pub summary: Summary,
     /// Failures that the target file lists as known, and what became of each.

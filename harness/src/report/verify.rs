@@ -84,10 +84,11 @@ pub fn verify(report: &Report) -> Result<Vec<Difference>, VerifyError> {
 /// Every selected check must be there once, unless the run was interrupted, and no other.
 fn missing_and_stray(report: &Report, selection: &Selection) -> Vec<Difference> {
     let mut differences = Vec::new();
+    let ended_early = report.interrupted_by.is_some() || report.unprepared.is_some();
     let selected: BTreeSet<&str> = selection.checks.iter().map(|check| check.id).collect();
     for id in &selected {
         let times = report.checks.iter().filter(|check| check.id == *id).count();
-        if times != 1 && !(times == 0 && report.interrupted_by.is_some()) {
+        if times != 1 && !(times == 0 && ended_early) {
             differences.push(difference(&format!("checks: {id}"), "once", &format!("{times} times")));
         }
     }

@@ -304,8 +304,16 @@ fn a_target_that_is_not_there_ends_with_three() {
     let folder = folder();
     let silent = "[rndrkit]\nbase_url = \"http://127.0.0.1:9\"\n[fixtures]\nkind = \"http\"\nurl = \"http://127.0.0.1:9/_control\"\ntoken = \"a-control-token\"\n";
     std::fs::write(folder.path().join("hookproof.toml"), silent).unwrap();
-    let run = hookproof(folder.path(), &["check"]);
+    let run = hookproof(folder.path(), &["check", "--report", "json=report.json", "--report", "junit=report.xml"]);
     assert_eq!(run.status.code(), Some(3), "{}", text(&run.stderr));
+    // The reports say so, too: an empty file would be taken for a run that found nothing.
+    let unprepared = report(&folder.path().join("report.json"));
+    assert_valid(&std::fs::read_to_string(folder.path().join("report.json")).unwrap());
+    assert_eq!(unprepared.verdict, Verdict::Incomplete);
+    assert!(unprepared.unprepared.is_some_and(|reason| reason.contains("fixtures")));
+    assert!(unprepared.rules.iter().all(|rule| rule.status == Status::NotRun && rule.reason.contains("fixtures")));
+    assert_eq!(hookproof(folder.path(), &["verify", "report.json"]).status.code(), Some(0));
+    assert!(std::fs::read_to_string(folder.path().join("report.xml")).unwrap().contains("<failure"));
     assert!(text(&run.stderr).contains("fixtures"), "{}", text(&run.stderr));
 }
 
