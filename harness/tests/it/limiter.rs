@@ -25,7 +25,6 @@ const DEVIATIONS: &[(&str, Expected)] = &[
     ("limit-per-token", (Observed::FixedFromFirst, TEN, Some(Scope::Token))),
     ("limit-per-connection", (Observed::FixedFromFirst, TEN, Some(Scope::Connection))),
     ("limit-per-process-of-connection", (Observed::FixedFromFirst, TEN, Some(Scope::Process))),
-    ("limit-per-process-of-request", (Observed::Unknown, TEN, Some(Scope::Process))),
     ("limit-global", (Observed::Unknown, None, Some(Scope::Global))),
     ("window-clock-hour", (Observed::ClockAligned, TEN, DOMAIN)),
     ("window-59-minutes", (Observed::FixedFromFirst, TEN, DOMAIN)),
@@ -77,6 +76,14 @@ async fn the_limiter_of_each_deviation_is_named() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Which process gets a request depends on all the others that are under way, so what is seen differs from run to run.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_take_turns_are_never_taken_for_the_documented_limiter() {
+    let deviation = deviations::named("limit-per-process-of-request").unwrap();
+    let found = limiter_of(deviation.parts(), &["rndrkit.rate.ten-per-hour"]).await;
+    assert_ne!((found.observed, found.limit), (Observed::FixedFromFirst, TEN), "{found:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
