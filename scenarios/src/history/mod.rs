@@ -34,7 +34,7 @@
 //! | `start_ns`, `end_ns` | | before the first byte was sent, after the last was received |
 //! | `server_start_ms`, `server_end_ms` | | the target's clock at these instants, where somebody drives it |
 //! | `status` | completion | the HTTP status; absent: unknown |
-//! | `error` | completion | the documented error's text or code |
+//! | `error` | completion | the documented error's text or code; without a status, why there is none: `timeout`, `connection lost`, `not sent` |
 //! | `render_status` | a completed `poll` | what the poll said |
 //!
 //! Nanoseconds are those of the recorder's monotonic clock: only their order and their differences mean
@@ -101,7 +101,7 @@ use serde::Serialize;
 
 pub use problem::{Problem, ReadError, RecordError};
 pub use reader::{Reader, Truncated};
-pub use recorder::{Batch, Recorder, Ticket};
+pub use recorder::{Batch, Place, Recorder, STALL, Ticket};
 
 /// What holds for all operations of one recorder.
 #[derive(Debug, Clone, PartialEq, Eq)]

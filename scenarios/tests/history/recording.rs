@@ -78,6 +78,64 @@ fn a_batch_is_one_write() {
 }
 
 #[test]
+fn whoever_hands_over_first_does_it_for_all() {
+    let recorder = Recorder::new(Disk::default(), &header("a")).unwrap();
+    let posted: Vec<_> = (0..50).map(|start| recorder.post_invoked(refresh("d1", start)).unwrap()).collect();
+    for (ticket, place) in posted {
+        recorder.hand_over(place).unwrap();
+        recorder.post_completed(ticket, &Outcome::at(99)).unwrap();
+    }
+    let disk = recorder.finish().unwrap();
+    let (events, reader) = read(&disk.written).unwrap();
+    // The header, all invocations, all completions.
+    assert_eq!((disk.writes, events.len()), (1 + 1 + 1, 1 + 50 + 50));
+    assert_eq!(reader.into_unknown(), vec![]);
+}
+
+#[test]
+fn a_posted_invocation_is_in_the_file_once_it_is_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.jsonl");
+    let recorder = Recorder::create(&path, &header("a")).unwrap();
+    let (_ticket, place) = recorder.post_invoked(refresh("d1", 5)).unwrap();
+    assert_eq!(read(&std::fs::read(&path).unwrap()).unwrap().0.len(), 1);
+    recorder.hand_over(place).unwrap();
+    assert_eq!(read(&std::fs::read(&path).unwrap()).unwrap().0.len(), 2);
+}
+
+#[test]
+fn what_cannot_be_handed_over_must_not_be_sent() {
+    let recorder = Recorder::new(Disk { full_after: Some(1), ..Disk::default() }, &header("a")).unwrap();
+    let (_first, place) = recorder.post_invoked(refresh("d1", 1)).unwrap();
+    let (_other, later) = recorder.post_invoked(refresh("d1", 2)).unwrap();
+    assert!(matches!(recorder.hand_over(place), Err(RecordError::Io(_))));
+    assert!(matches!(recorder.hand_over(later), Err(RecordError::Broken)));
+    assert!(matches!(recorder.finish(), Err(RecordError::Broken)));
+}
+
+#[test]
+fn threads_that_post_lose_nothing() {
+    const THREADS: u64 = 8;
+    const EACH: u64 = 200;
+    let recorder = Recorder::new(Vec::new(), &header("a")).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for start in 0..EACH {
+                    let (ticket, place) = recorder.post_invoked(refresh("d1", start)).unwrap();
+                    recorder.hand_over(place).unwrap();
+                    recorder.post_completed(ticket, &Outcome::at(start)).unwrap();
+                }
+            });
+        }
+    });
+    let history = recorder.finish().unwrap();
+    let (events, reader) = read(&history).unwrap();
+    assert_eq!(events.len() as u64, 1 + 2 * THREADS * EACH);
+    assert_eq!((reader.truncated(), reader.into_unknown()), (None, vec![]));
+}
+
+#[test]
 fn after_a_failed_write_nothing_is_added() {
     let mut disk = Disk { full_after: Some(2), ..Disk::default() };
     let recorder = Recorder::new(&mut disk, &header("a")).unwrap();
