@@ -1,5 +1,9 @@
 //! The command line, exactly as typed. What it means is decided in `main` and below.
 
+pub mod audit;
+pub mod load;
+pub mod snapshots;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the conformance suite
     Check(Box<CheckArgs>),
+    /// Send load, record its history, and prove from it whether the limits held
+    Load(Box<load::LoadArgs>),
     /// Run the reference server
     Serve(ServeArgs),
     /// List the rules, or explain one
@@ -36,6 +42,11 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Lay two JSON reports side by side and say what became worse, better or different
     Compare(CompareArgs),
+    /// Judge recorded histories: can a correct server have answered like this?
+    Audit(audit::AuditArgs),
+    /// Keep answers under review
+    #[command(subcommand)]
+    Snapshots(snapshots::SnapshotsCommand),
     /// Look after the adapter between hookproof and an implementation
     #[command(subcommand)]
     Adapter(AdapterCommand),
@@ -98,6 +109,9 @@ pub struct CheckArgs {
     /// Seed every random choice
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Try this many generated cases of each property; 0 leaves them out
+    #[arg(long, value_name = "N", default_value_t = crate::checks::generated::DEFAULT_CASES, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub cases: u32,
     /// Wait this long for a change made through a fixture to be seen
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub settle: Duration,
@@ -113,6 +127,9 @@ pub struct CheckArgs {
     /// End the whole run after this time, and that of --patience; what is not judged by then is not run
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = some_time)]
     pub run_time: Duration,
+    /// Compare the answers with a set of snapshots; differences are written there as `.snap.new`
+    #[arg(long, value_name = "DIR")]
+    pub snapshots: Option<PathBuf>,
     /// Say what each check took, and show at the end what an adapter wrote to stderr
     #[arg(long, conflicts_with = "quiet")]
     pub verbose: bool,

@@ -219,6 +219,11 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Where temporary files go.
+pub fn temporary_folder() -> PathBuf {
+    std::env::temp_dir()
+}
+
 struct Resolver<'a> {
     path: &'a Path,
     owned: bool,

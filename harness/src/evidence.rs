@@ -37,6 +37,24 @@ pub struct Evidence {
     /// Outgoing webhooks that reached the suite's receiver, in the order of their arrival.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<Delivery>,
+    /// Cases that were generated, in the order of their trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<GeneratedCase>,
+}
+
+/// A generated case that was tried. Its steps are labelled with its own label, or with that label followed by `/` and more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeneratedCase {
+    /// Which one.
+    pub label: String,
+    /// The case itself, in the form of its property.
+    pub case: Value,
+    /// The step whose answer the case is judged by, if it shares one with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
+    /// How many generated cases failed in the same way, of which this is the smallest; 0 for a case as it was generated.
+    #[serde(default)]
+    pub stands_for: usize,
 }
 
 /// One outgoing webhook of the target.
@@ -367,6 +385,11 @@ impl Evidence {
                 })
                 .collect(),
             deliveries: self.deliveries.iter().map(|delivery| delivery.cleaned(filter)).collect(),
+            cases: self
+                .cases
+                .iter()
+                .map(|case| GeneratedCase { case: filter.value(&case.case), ..case.clone() })
+                .collect(),
         }
     }
 

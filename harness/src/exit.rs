@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use crate::report::Report;
+use crate::report::load::LoadReport;
+use crate::snapshots::review::Review;
 use crate::verdict::Status;
 
 /// How the program ends. A signal's code wins over all, then 70, 1, 3, 4.
@@ -55,8 +57,9 @@ pub fn of_report(report: &Report, allow_incomplete: bool) -> Exit {
     if !report.defects.is_empty() {
         return Exit::Defect;
     }
-    let open = report.rules.iter().any(|rule| report.is_open(rule));
-    if report.fails() {
+    let review = report.snapshots.as_ref();
+    let open = report.rules.iter().any(|rule| report.is_open(rule)) || review.is_some_and(Review::is_open);
+    if report.fails() || review.is_some_and(Review::fails) {
         Exit::Fails
     } else if !report.judged_anything() {
         // Whatever the user allows, a run that judged nothing proves nothing.
@@ -65,5 +68,79 @@ pub fn of_report(report: &Report, allow_incomplete: bool) -> Exit {
         Exit::Incomplete
     } else {
         Exit::Holds
+    }
+}
+
+/// The exit of a load run.
+pub fn of_load(report: &LoadReport, allow_incomplete: bool) -> Exit {
+    if let Some(signal) = report.interrupted_by {
+        return Exit::Signal(signal);
+    }
+    let ran = report.scenarios.iter().any(|scenario| scenario.status != Status::NotRun);
+    if !report.defects.is_empty() {
+        Exit::Defect
+    } else if report.fails() {
+        Exit::Fails
+    } else if !ran {
+        Exit::Unprepared
+    } else if !report.judged_anything() || (report.is_open() && !allow_incomplete) {
+        Exit::Incomplete
+    } else {
+        Exit::Holds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::load::ScenarioReport;
+
+    /// A load report with scenarios of these statuses.
+    fn loaded(statuses: &[Status]) -> LoadReport {
+        let scenario =
+            |status: &Status| ScenarioReport { status: *status, ..ScenarioReport::not_run("a", "", String::new()) };
+        let begun = LoadReport::begun("x".to_owned(), String::new());
+        LoadReport { scenarios: statuses.iter().map(scenario).collect(), ..begun }
+    }
+
+    #[track_caller]
+    fn check(report: &LoadReport, allow_incomplete: bool, expected: Exit) {
+        assert_eq!(of_load(report, allow_incomplete), expected);
+    }
+
+    #[test]
+    fn a_load_run_in_which_everything_was_judged_and_holds_ends_with_0() {
+        check(&loaded(&[Status::Pass, Status::Warn]), false, Exit::Holds);
+    }
+
+    #[test]
+    fn what_could_not_be_judged_makes_a_load_run_incomplete_unless_that_is_allowed() {
+        for open in [Status::Inconclusive, Status::NotRun] {
+            check(&loaded(&[Status::Pass, open]), false, Exit::Incomplete);
+            check(&loaded(&[Status::Pass, open]), true, Exit::Holds);
+        }
+    }
+
+    #[test]
+    fn a_load_run_that_judged_nothing_is_never_a_success() {
+        check(&loaded(&[Status::Inconclusive]), true, Exit::Incomplete);
+        check(&loaded(&[Status::NotRun]), true, Exit::Unprepared);
+        check(&loaded(&[]), true, Exit::Unprepared);
+    }
+
+    #[test]
+    fn a_broken_limit_wins_over_what_is_open_and_a_signal_over_all() {
+        let mut report = loaded(&[Status::Fail, Status::Inconclusive]);
+        check(&report, true, Exit::Fails);
+        report.defects = vec!["it panicked".to_owned()];
+        check(&report, true, Exit::Defect);
+        report.interrupted_by = Some(15);
+        check(&report, true, Exit::Signal(15));
+    }
+
+    #[test]
+    fn a_should_rule_fails_a_load_run_only_when_strict() {
+        let report = LoadReport { strict: true, ..loaded(&[Status::Warn]) };
+        check(&report, false, Exit::Fails);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod adapter;
 pub mod api;
+pub mod audit;
 pub mod catalogue;
 pub mod checks;
 pub mod cli;
@@ -13,11 +14,15 @@ pub mod config;
 pub mod evidence;
 pub mod exit;
 pub mod gather;
+pub mod histories;
 pub mod known;
+pub mod load;
+pub mod model;
 pub mod profile;
 pub mod prove;
 pub mod report;
 pub mod runner;
 pub mod secret;
+pub mod snapshots;
 pub mod target;
 pub mod verdict;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
+use hookproof::cli::snapshots::SnapshotsCommand;
 use hookproof::cli::{AdapterCommand, Cli, Command};
 use hookproof::commands;
 use hookproof::exit::Exit;
@@ -29,11 +30,14 @@ fn main() -> ExitCode {
         match cli.command {
             None => commands::check::run(&cli.check, interrupt).await,
             Some(Command::Check(args)) => commands::check::run(&args, interrupt).await,
+            Some(Command::Load(args)) => commands::load::run(&args, interrupt).await,
             Some(Command::Serve(args)) => commands::serve::run(&args, interrupt).await,
             Some(Command::Rules(args)) => commands::rules::run(&args),
             Some(Command::Prove(args)) => commands::prove::run(&args, interrupt).await,
             Some(Command::Verify(args)) => commands::verify::run(&args.report),
             Some(Command::Compare(args)) => commands::compare::run(&args.before, &args.after),
+            Some(Command::Audit(args)) => commands::audit::run(&args, &interrupt),
+            Some(Command::Snapshots(SnapshotsCommand::Init(args))) => commands::snapshots::run(&args, interrupt).await,
             Some(Command::Adapter(AdapterCommand::Check(args))) => commands::adapter::run(&args, interrupt).await,
             Some(Command::Init(args)) => commands::init::run(&args.path),
         }

@@ -1,8 +1,10 @@
 //! Secrets: a type that cannot be printed, and the book that finds their values again in anything a target says.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -88,22 +90,64 @@ impl SecretBook {
 
     /// Prepares a filter over all secrets known now.
     pub fn filter(&self) -> SecretFilter {
-        let spellings: Vec<&String> = self.spellings.keys().collect();
-        SecretFilter {
-            automaton: aho_corasick::AhoCorasick::builder()
-                .match_kind(aho_corasick::MatchKind::LeftmostLongest)
-                .ascii_case_insensitive(true)
-                .build(&spellings)
-                .expect("a few thousand short patterns are within the automaton's limits"),
-            spellings: spellings.into_iter().cloned().collect(),
-            places: self.spellings.values().cloned().collect(),
+        let spellings: Vec<String> = self.spellings.keys().cloned().collect();
+        let (mut beginnings, mut by_beginning) = (Beginnings::none(), HashMap::<u64, Vec<usize>>::new());
+        for (number, spelling) in spellings.iter().enumerate() {
+            let beginning = spelling.bytes().take(SECRET_LENGTH_MIN).fold(0, shifted);
+            beginnings.add(beginning);
+            by_beginning.entry(beginning).or_default().push(number);
         }
+        for numbers in by_beginning.values_mut() {
+            numbers.sort_by_key(|number| Reverse(spellings[*number].len()));
+        }
+        SecretFilter { beginnings, by_beginning, spellings, places: self.spellings.values().cloned().collect() }
+    }
+}
+
+/// The last [`SECRET_LENGTH_MIN`] bytes, in lower case, with one more.
+fn shifted(last: u64, byte: u8) -> u64 {
+    const _: () = assert!(SECRET_LENGTH_MIN == size_of::<u64>());
+    last << 8 | u64::from(byte.to_ascii_lowercase())
+}
+
+/// Tells almost all beginnings that nothing begins with from the others, at little cost for each byte of a text.
+struct Beginnings(Box<[u64; Beginnings::WORDS]>);
+
+impl Beginnings {
+    const WORDS: usize = 1024;
+
+    fn none() -> Beginnings {
+        Beginnings(Box::new([0; Beginnings::WORDS]))
+    }
+
+    fn place(beginning: u64) -> (usize, u64) {
+        /// Odd, with its bits spread: what decides in the product are all bits of the beginning.
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        const BITS: u32 = Beginnings::WORDS.ilog2() + u64::BITS.ilog2();
+        let hash = beginning.wrapping_mul(SPREAD) >> (u64::BITS - BITS);
+        let word = usize::try_from(hash / u64::from(u64::BITS)).expect("there are not so many words");
+        (word, 1 << (hash % u64::from(u64::BITS)))
+    }
+
+    fn add(&mut self, beginning: u64) {
+        let (word, bit) = Beginnings::place(beginning);
+        self.0[word] |= bit;
+    }
+
+    fn may_hold(&self, beginning: u64) -> bool {
+        let (word, bit) = Beginnings::place(beginning);
+        self.0[word] & bit != 0
     }
 }
 
 /// Replaces every secret of a book in texts and JSON values.
+///
+/// A filter is made for every check and used for a few texts, so it costs little to make: an automaton over all spellings would take
+/// longer than the check.
 pub struct SecretFilter {
-    automaton: aho_corasick::AhoCorasick,
+    beginnings: Beginnings,
+    /// The numbers of spellings by their beginning in lower case, the longest first.
+    by_beginning: HashMap<u64, Vec<usize>>,
     spellings: Vec<String>,
     places: Vec<String>,
 }
@@ -111,22 +155,43 @@ pub struct SecretFilter {
 impl SecretFilter {
     /// The text with each secret replaced by its name.
     pub fn text(&self, text: &str) -> String {
-        let mut cleaned = String::with_capacity(text.len());
-        self.automaton.replace_all_with(text, &mut cleaned, |found, said, cleaned| {
-            cleaned.push_str(&self.place(found.pattern().as_usize(), said.as_bytes()));
-            true
-        });
-        cleaned
+        let cleaned = self.bytes(text.as_bytes());
+        String::from_utf8(cleaned).expect("whole characters were replaced by whole characters")
     }
 
     /// As [`SecretFilter::text`], for bytes that are no text.
     pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut cleaned = Vec::with_capacity(bytes.len());
-        self.automaton.replace_all_with_bytes(bytes, &mut cleaned, |found, said, cleaned| {
-            cleaned.extend_from_slice(self.place(found.pattern().as_usize(), said).as_bytes());
-            true
-        });
+        let mut from = 0;
+        while let Some((found, number)) = self.first(bytes, from) {
+            cleaned.extend_from_slice(&bytes[from..found.start]);
+            cleaned.extend_from_slice(self.place(number, &bytes[found.clone()]).as_bytes());
+            from = found.end;
+        }
+        cleaned.extend_from_slice(&bytes[from..]);
         cleaned
+    }
+
+    /// Where the first spelling stands from a place on, and its number; of several that begin there the longest.
+    fn first(&self, bytes: &[u8], from: usize) -> Option<(Range<usize>, usize)> {
+        let mut beginning = 0;
+        for (end, byte) in bytes.iter().enumerate().skip(from) {
+            beginning = shifted(beginning, *byte);
+            let read = end + 1 - from;
+            if read < SECRET_LENGTH_MIN || !self.beginnings.may_hold(beginning) {
+                continue;
+            }
+            let start = end + 1 - SECRET_LENGTH_MIN;
+            let rest = &bytes[start..];
+            let stands = |number: &&usize| {
+                let spelling = self.spellings[**number].as_bytes();
+                rest.get(..spelling.len()).is_some_and(|said| said.eq_ignore_ascii_case(spelling))
+            };
+            if let Some(number) = self.by_beginning.get(&beginning).and_then(|numbers| numbers.iter().find(stands)) {
+                return Some((start..start + self.spellings[*number].len(), *number));
+            }
+        }
+        None
     }
 
     /// What is written in place of what was found: the name, and that a plain value was found in other letters than its own.
@@ -284,6 +349,22 @@ mod tests {
     fn a_secret_cut_in_two_leaves_no_beginning() {
         let cleaned = filter().beginning(&format!("{{\"echo\":\"{}", &VALUE[..14]));
         assert_eq!(cleaned, "{\"echo\":\"");
+    }
+
+    #[test]
+    fn of_secrets_that_begin_alike_the_longest_is_found_and_the_first_in_a_text_wins() {
+        let mut book = SecretBook::default();
+        book.add(&Secret::new("alike-alike"), "short");
+        book.add(&Secret::new("alike-alike-longer"), "long");
+        book.add(&Secret::new("ike-alike-lon"), "inner");
+        let filter = book.filter();
+        let check = |text: &str, expected: &str| assert_eq!(filter.text(text), expected);
+        check("alike-alike-longer", "<long>");
+        check("alike-alike-longed", "<short>-longed");
+        check("alike-alike-alike-alikeé", "<short>-<short>é");
+        check("like-alike-longer", "l<inner>ger");
+        check("alike-alik", "alike-alik");
+        check("é", "é");
     }
 
     #[test]

@@ -372,7 +372,7 @@ pub struct Settled {
 /// Composes outgoing webhooks and schedules their attempts.
 pub trait Outgoing: Send + Sync {
     /// The event that a finished render is announced by, to a subscriber that wants it.
-    fn event(&self, to: &Subscription, status: RenderStatus) -> Option<&'static str>;
+    fn event(&self, to: &Subscription, render: &QueuedRender, status: RenderStatus) -> Option<&'static str>;
 
     /// The body that announces a finished render.
     fn body(&self, event: &str, render: &QueuedRender, status: RenderStatus, completed: Millis) -> String;

@@ -362,7 +362,9 @@ pub const RULES: &[Rule] = &[
     ),
     must(
         "craftkit.pipeline.outgoing-webhook",
-        "A render started through the hook sends the outgoing webhook its project subscribed to.",
+        "A render started through the hook sends the outgoing webhook its project subscribed to. That none comes \
+         is held against a target only if the webhook of another render, started through the render \
+         route, does come: otherwise the target may not reach the suite's receiver on loopback.",
         stated("Inbound webhook, introduction"),
     ),
     should(

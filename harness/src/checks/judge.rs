@@ -173,7 +173,8 @@ impl<'a> Judge<'a> {
 
     /// The exchange of a step that has one.
     pub fn one(&self, label: &str) -> Option<Seen<'a>> {
-        self.all(label).first().copied()
+        let mut exchanges = self.evidence.exchanges.iter().enumerate();
+        exchanges.find(|(_, exchange)| exchange.label == label).map(|(at, exchange)| Seen { at, exchange })
     }
 
     /// All exchanges of a step, in order of sending.

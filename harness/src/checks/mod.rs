@@ -4,6 +4,7 @@
 //! rules without a check follow from the lists.
 
 pub mod craftkit;
+pub mod generated;
 pub mod judge;
 pub mod rndrkit;
 
@@ -46,12 +47,14 @@ pub struct Needs {
     pub exclusive: bool,
     /// It adds to what other checks judge of the same rules: where its needs are not met, they stand without it.
     pub extra: bool,
+    /// It tries generated cases, so that `--cases 0` leaves it out.
+    pub generated: bool,
 }
 
 impl Needs {
     /// Fixture methods only; no passing of time, no exclusivity.
     pub const fn fixtures(api: Api, methods: &'static [Method]) -> Needs {
-        Needs { api, methods, moments_ms: 0, exclusive: false, extra: false }
+        Needs { api, methods, moments_ms: 0, exclusive: false, extra: false, generated: false }
     }
 
     /// As [`Needs::fixtures`], and the target's time passes.
@@ -62,6 +65,11 @@ impl Needs {
     /// As before, but the rules are judged without it where this cannot be had.
     pub const fn if_possible(self) -> Needs {
         Needs { extra: true, ..self }
+    }
+
+    /// As [`Needs::if_possible`], with cases that are generated.
+    pub const fn generated(self) -> Needs {
+        Needs { extra: true, generated: true, ..self }
     }
 
     /// As before, and the whole server is needed.
@@ -80,7 +88,7 @@ pub struct Sabotage {
     pub apply: fn(&mut Evidence),
 }
 
-/// Every check, in the order of the catalogue.
+/// Every check, in the order of the catalogue; those with generated cases last.
 pub fn all() -> impl Iterator<Item = &'static Check> {
-    rndrkit::TOPICS.iter().chain(craftkit::TOPICS).flat_map(|topic| topic.iter())
+    rndrkit::TOPICS.iter().chain(craftkit::TOPICS).copied().flatten().chain(generated::CHECKS)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::progress::Progress;
-use super::{complain, complain_for_adapter, print};
+use super::{complain, complain_for_adapter, print, regressions, snapshots};
 use crate::api::Api;
 use crate::cli::{CheckArgs, Color, ReportFormat, ReportOutput};
 use crate::config::{self, ConfigError, DEFAULT_FILE, TargetConfig};
@@ -23,6 +23,7 @@ use crate::runner::open::{self, BUILTIN, OpenError, OpenTarget, RunSettings};
 use crate::runner::select::{Narrowing, SelectError, Selection, select};
 use crate::runner::{self, Interrupt, Pace, Run, Signal};
 use crate::secret::SecretBook;
+use crate::snapshots::files::{self, FilesError};
 use crate::target::protocol::Implementation;
 
 /// Why a run did not come about.
@@ -34,6 +35,9 @@ pub enum CheckError {
     /// The target file cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The cases kept from earlier runs cannot be used.
+    #[error(transparent)]
+    Regressions(#[from] regressions::RegressionError),
     /// The target could not be reached or prepared.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -45,6 +49,9 @@ pub enum CheckError {
         /// Why not.
         reason: std::io::Error,
     },
+    /// A set of snapshots cannot be used.
+    #[error(transparent)]
+    Snapshots(#[from] FilesError),
     /// A signal came before anything was known.
     #[error("interrupted before the first check")]
     Interrupted(i32),
@@ -54,7 +61,11 @@ impl CheckError {
     /// The exit that goes with it.
     pub fn exit(&self) -> Exit {
         match self {
-            CheckError::Select(_) | CheckError::Config(_) | CheckError::Report { .. } => Exit::Usage,
+            CheckError::Select(_)
+            | CheckError::Config(_)
+            | CheckError::Regressions(_)
+            | CheckError::Report { .. }
+            | CheckError::Snapshots(_) => Exit::Usage,
             CheckError::Open(_) => Exit::Unprepared,
             CheckError::Interrupted(signal) => Exit::Signal(*signal),
         }
@@ -78,12 +89,20 @@ async fn try_run(args: &CheckArgs, interrupt: Interrupt) -> Result<Exit, CheckEr
     let (known, exclusions) = configured
         .as_ref()
         .map_or((Vec::new(), Vec::new()), |target| (target.known_failures.clone(), target.exclusions.clone()));
-    let narrowing =
-        Narrowing { only: args.only.clone(), skip: args.skip.clone(), api: args.api.map(Api::from), exclusions };
+    let narrowing = Narrowing {
+        only: args.only.clone(),
+        skip: args.skip.clone(),
+        api: args.api.map(Api::from),
+        exclusions,
+        no_cases: args.cases == 0,
+    };
     // Filters and files first: a mistake in them shall cost no request.
     select(&narrowing, &Api::ALL)?;
+    let accepted = args.snapshots.as_deref().map(files::read).transpose()?.unwrap_or_default();
     let mut outputs = open_outputs(&args.report)?;
     let mut live_view = args.events.as_ref().map(|path| create(path)).transpose()?;
+    let regressions = configured.as_ref().filter(|_| args.cases > 0).map(|target| regressions::folder_of(&target.path));
+    let kept_cases = regressions.as_deref().map(regressions::read).transpose()?.unwrap_or_default();
     let plan = Plan { args, narrowing: &narrowing, known: &known, interrupt: &interrupt };
     let named = Named::of(configured.as_ref());
     let settings = settings(args);
@@ -97,7 +116,7 @@ async fn try_run(args: &CheckArgs, interrupt: Interrupt) -> Result<Exit, CheckEr
         target = open_configured(configured, settings) => target.map_err(CheckError::from),
     };
     let target = match opened {
-        Ok(target) => target,
+        Ok(target) => target.trying_first(kept_cases),
         Err(error) => {
             let report = unprepared(named, &plan, &error)?;
             write_reports(&report, args, &mut outputs, error.exit())?;
@@ -109,13 +128,22 @@ async fn try_run(args: &CheckArgs, interrupt: Interrupt) -> Result<Exit, CheckEr
     if !args.quiet {
         print(&format!("{}\n", terminal::opening(&target.name, implementation.trim())));
     }
-    let (report, secrets) = judge(&target, &selection, &plan, &mut live_view).await;
+    let (mut report, secrets) = judge(&target, &selection, &plan, &mut live_view).await;
     let fixtures = Arc::clone(&target.world.fixtures);
     target.close().await;
     complain_for_adapter(&fixtures.adapter_said(), &secrets.filter());
+    let settled = args.snapshots.as_deref().map(|folder| {
+        let (review, pending) = snapshots::compare(&report, folder, &accepted);
+        let filter = secrets.filter();
+        let review = report.snapshots.insert(review.with_texts(|text| filter.text(text)));
+        snapshots::settle(folder, review, &pending)
+    });
     let exit = exit::of_report(&report, args.allow_incomplete);
     print(&terminal::render(&report, manner(args)));
     write_reports(&report, args, &mut outputs, exit)?;
+    // A folder that cannot be written hides no verdict.
+    settled.transpose()?;
+    regressions.map(|folder| regressions::keep_failures(&folder, &report)).transpose()?;
     Ok(exit)
 }
 
@@ -124,7 +152,7 @@ fn write_reports(report: &Report, args: &CheckArgs, outputs: &mut [File], exit: 
         let text = render(report, output.format, exit);
         write(file, &output.path, &text)?;
     }
-    tell_github(report)
+    tell_github(&github::annotations(report), &markdown::render(report))
 }
 
 /// What is known of a target before it is opened.
@@ -155,6 +183,7 @@ fn unprepared(named: Named, plan: &Plan<'_>, error: &CheckError) -> Result<Repor
         apis: named.apis,
         unprepared: Some(error.to_string()),
         seed: plan.args.seed,
+        cases: plan.args.cases,
         started_at: jiff::Timestamp::now(),
         duration: Duration::ZERO,
         narrowing: plan.narrowing,
@@ -189,6 +218,7 @@ async fn judge(
         apis: runner::apis(&target.world),
         unprepared: None,
         seed: plan.args.seed,
+        cases: plan.args.cases,
         started_at,
         duration: began.elapsed(),
         narrowing: plan.narrowing,
@@ -218,15 +248,15 @@ async fn observe(target: &OpenTarget, run: &Run, plan: &Plan<'_>, began: Instant
 }
 
 /// In a GitHub job: failures as annotations, and the Markdown report as the job's summary.
-fn tell_github(report: &Report) -> Result<(), CheckError> {
+pub(super) fn tell_github(annotations: &str, summary: &str) -> Result<(), CheckError> {
     if config::environment("GITHUB_ACTIONS").as_deref() != Some("true") {
         return Ok(());
     }
-    print(&github::annotations(report));
+    print(annotations);
     let Some(path) = config::environment("GITHUB_STEP_SUMMARY").map(PathBuf::from) else { return Ok(()) };
     let file = File::options().append(true).create(true).open(&path);
     let mut file = file.map_err(|reason| CheckError::Report { path: path.clone(), reason })?;
-    write(&mut file, &path, &markdown::render(report))
+    write(&mut file, &path, summary)
 }
 
 fn render(report: &Report, format: ReportFormat, exit: Exit) -> String {
@@ -238,7 +268,7 @@ fn render(report: &Report, format: ReportFormat, exit: Exit) -> String {
 }
 
 /// Opens report files before the run, so that a long run is not lost to a path that cannot be written.
-fn open_outputs(outputs: &[ReportOutput]) -> Result<Vec<File>, CheckError> {
+pub(super) fn open_outputs(outputs: &[ReportOutput]) -> Result<Vec<File>, CheckError> {
     outputs.iter().map(|output| create(&output.path)).collect()
 }
 
@@ -246,7 +276,7 @@ fn create(path: &Path) -> Result<File, CheckError> {
     File::create(path).map_err(|reason| CheckError::Report { path: path.to_owned(), reason })
 }
 
-fn write(file: &mut File, path: &Path, text: &str) -> Result<(), CheckError> {
+pub(super) fn write(file: &mut File, path: &Path, text: &str) -> Result<(), CheckError> {
     file.write_all(text.as_bytes()).map_err(|reason| CheckError::Report { path: path.to_owned(), reason })
 }
 
@@ -254,6 +284,7 @@ fn settings(args: &CheckArgs) -> RunSettings {
     RunSettings {
         jobs: usize::from(args.jobs),
         seed: args.seed,
+        cases: args.cases,
         settle: args.settle,
         rate: args.rate,
         owned: args.i_own_this_target,
@@ -280,7 +311,7 @@ impl TargetChoice {
     }
 
     /// The target file to use; `None` means the built-in reference.
-    fn configured(&self) -> Result<Option<TargetConfig>, ConfigError> {
+    pub(super) fn configured(&self) -> Result<Option<TargetConfig>, ConfigError> {
         let default = Path::new(DEFAULT_FILE);
         let path = match &self.target {
             Some(path) if path.as_os_str() == BUILTIN => return Ok(None),
@@ -300,7 +331,10 @@ pub async fn open_target(settings: &RunSettings, choice: &TargetChoice) -> Resul
     Ok(open_configured(choice.configured()?, *settings).await?)
 }
 
-async fn open_configured(target: Option<TargetConfig>, settings: RunSettings) -> Result<OpenTarget, OpenError> {
+pub(super) async fn open_configured(
+    target: Option<TargetConfig>,
+    settings: RunSettings,
+) -> Result<OpenTarget, OpenError> {
     match target {
         Some(target) => open::configured(target, settings).await,
         None => open::builtin(reference_server::Parts::reference(), settings).await,
@@ -328,10 +362,14 @@ async fn run_with_progress(
 }
 
 fn manner(args: &CheckArgs) -> Manner {
-    let color = match args.color {
+    Manner { color: is_colored(args.color), quiet: args.quiet, verbose: args.verbose }
+}
+
+/// Whether stdout gets colours.
+pub(super) fn is_colored(color: Color) -> bool {
+    match color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => config::environment("NO_COLOR").is_none() && std::io::stdout().is_terminal(),
-    };
-    Manner { color, quiet: args.quiet, verbose: args.verbose }
+    }
 }

@@ -1,13 +1,19 @@
 //! What each command does. They return how the program shall end; only `main` ends it.
 
 pub mod adapter;
+pub mod audit;
 pub mod check;
 pub mod compare;
+mod hushed;
 pub mod init;
+pub mod load;
+mod load_progress;
 mod progress;
 pub mod prove;
+pub mod regressions;
 pub mod rules;
 pub mod serve;
+pub mod snapshots;
 pub mod verify;
 
 use std::io::Write as _;

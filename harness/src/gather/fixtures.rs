@@ -49,18 +49,9 @@ impl Gather {
         Ok(())
     }
 
-    /// A secret that the fixtures made, put down under a name. Too short a one could not be told from ordinary text in a report, and
-    /// what it takes to look for one grows with its length. An empty one has nothing to hide; a rule may judge it.
+    /// A secret that the fixtures made, put down under a name.
     fn secret(&mut self, method: Method, value: String, name: &str) -> Result<Secret, FixtureError> {
-        let length = value.len();
-        let fits = length == 0 || (SECRET_LENGTH_MIN..=SECRET_LENGTH_MAX).contains(&length);
-        if !fits || value.chars().any(char::is_control) {
-            let expected =
-                format!("a secret of {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} bytes without control characters");
-            let found = format!("another one of {length} bytes");
-            return Err(FixtureError::Broken { method: method.name(), expected, found });
-        }
-        let value = Secret::new(value);
+        let value = checked_secret(method, value)?;
         self.book.add(&value, name);
         Ok(value)
     }
@@ -171,4 +162,21 @@ impl Gather {
     pub fn keep_secret(&mut self, value: &Secret, name: &str) {
         self.book.add(value, name);
     }
+}
+
+/// A secret that the fixtures made. Too short a one could not be told from ordinary text in a report, and what it takes to look for
+/// one grows with its length. An empty one has nothing to hide; a rule may judge it.
+///
+/// # Errors
+/// [`FixtureError::Broken`] for any other.
+pub fn checked_secret(method: Method, value: String) -> Result<Secret, FixtureError> {
+    let length = value.len();
+    let fits = length == 0 || (SECRET_LENGTH_MIN..=SECRET_LENGTH_MAX).contains(&length);
+    if !fits || value.chars().any(char::is_control) {
+        let expected =
+            format!("a secret of {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} bytes without control characters");
+        let found = format!("another one of {length} bytes");
+        return Err(FixtureError::Broken { method: method.name(), expected, found });
+    }
+    Ok(Secret::new(value))
 }

@@ -1,5 +1,6 @@
 //! What a check's gather step works with: fixtures, requests, waits. It collects evidence and judges nothing.
 
+mod cases;
 pub mod deliveries;
 mod fixtures;
 pub mod made;
@@ -16,11 +17,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
+use crate::checks::generated::KeptCase;
 use crate::evidence::{Evidence, Exchange, FixtureCall, Response};
 use crate::secret::SecretBook;
 use crate::target::fixtures::{FixtureError, Fixtures};
 use crate::target::http::{HttpClient, Request};
 use crate::target::protocol::Method;
+pub use fixtures::checked_secret;
 pub use made::{Domain, DomainWish, Leftover, Subscription, Template, Token};
 use time::{Slot, Timekeeper};
 
@@ -45,6 +48,10 @@ pub struct World {
     pub settle: Duration,
     /// Seed of every random choice.
     pub seed: u64,
+    /// How many cases of each property are generated.
+    pub cases: u32,
+    /// Cases that failed in earlier runs; they come first.
+    pub kept_cases: Vec<KeptCase>,
     /// Requests a second at most.
     pub pacer: Option<Pacer>,
     /// When the run began; all instants count from here.
@@ -229,10 +236,17 @@ impl Gather {
         exchanges.into_iter().map(|exchange| self.keep(exchange)).collect()
     }
 
-    /// Opens connections ahead of a volley by requests that are not evidence and cannot count: no token, no body, method `GET`.
-    pub async fn open_connections(&self, api: Api, path: &str, count: usize) {
-        let greeting = Request::new("", api, "GET", path);
-        futures::future::join_all((0..count).map(|_| self.exchange(&greeting))).await;
+    /// As [`Gather::send_together`], with connections that are open before the first request leaves, so that all arrive at about one
+    /// instant. Under `--rate` they leave one by one. All go to the API of the first.
+    pub async fn send_volley(&mut self, requests: &[Request]) -> Vec<Exchange> {
+        let client = requests.first().and_then(|first| self.world.clients.get(&first.api));
+        let exchanges = match client {
+            Some(client) if self.world.pacer.is_none() => {
+                client.send_volley(requests, self.world.timekeeper.advanced_ms()).await
+            }
+            _ => return self.send_together(requests).await,
+        };
+        exchanges.into_iter().map(|exchange| self.keep(exchange)).collect()
     }
 
     /// Repeats a request until `done` says so or the settle time is over; the last exchange is kept under the request's label,

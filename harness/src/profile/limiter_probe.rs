@@ -21,7 +21,7 @@
 //! `later` tells windows of the clock from short ones, `late` and `half` show how long late requests weigh, `next` where the second
 //! window begins.
 //!
-//! All requests but those of `apart` go over a pool of connections that no other check uses, so that they share one connection.
+//! All requests but those of `apart` share one connection, which no other check uses, unless the target closes it without saying so.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ use crate::checks::rndrkit::{EDGE_MS, WINDOW_MS, refresh, valid_with};
 use crate::checks::{Check, Needs};
 use crate::evidence::Exchange;
 use crate::gather::{Domain, DomainWish, Gather, Stop};
-use crate::target::http::Request;
+use crate::target::http::{Connection, HttpClient, Request};
 use crate::target::protocol::Method;
 
 /// A limit is looked for up to so many requests; without a refusal until then there is none.
@@ -255,13 +255,22 @@ async fn gather_limiter(g: &mut Gather) -> Result<(), Stop> {
         }
         wait(g, moment).await?;
         for Send(label, amount) in *sends {
+            let broke_before = kept_broke(g);
             let served = send_step(g, &mut domains, label, *amount, limit.unwrap_or_default()).await;
+            if kept_broke(g) && !broke_before {
+                // Nobody knows whether the request that was lost counted. Another attempt does not depend on that connection.
+                return Err(Stop::Inconclusive("the connection that the requests shared broke off".to_owned()));
+            }
             if *label == SEARCH {
                 limit = limit_found(&served);
             }
         }
     }
     Ok(())
+}
+
+fn kept_broke(g: &Gather) -> bool {
+    g.world().clients.get(&Api::Rndrkit).is_some_and(HttpClient::kept_broke)
 }
 
 /// The domains by name.
@@ -312,14 +321,14 @@ fn request(label: &str, domain: &mut Domain, amount: Amount) -> Request {
     match amount {
         Amount::OtherToken => over_the_one(valid_with(label, domain, 1)),
         Amount::Invalid => over_the_one(refresh(label, &domain.tokens[0], &json!({}))),
-        Amount::Apart => valid_with(label, domain, 0).header("connection", "close"),
+        Amount::Apart => valid_with(label, domain, 0),
         Amount::Search | Amount::UntilRefused | Amount::LimitLess(_) | Amount::One => {
             over_the_one(valid_with(label, domain, 0))
         }
     }
 }
 
-/// Sends a request over the pool of connections that only this probe uses.
+/// Sends a request over the connection that only this probe uses.
 fn over_the_one(request: Request) -> Request {
-    Request { title_case: true, ..request }
+    Request { connection: Connection::Kept, ..request }
 }

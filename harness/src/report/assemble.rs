@@ -28,6 +28,8 @@ pub struct Frame<'a> {
     pub unprepared: Option<String>,
     /// Seed of the run.
     pub seed: u64,
+    /// How many cases of each property were generated.
+    pub cases: u32,
     /// When it began.
     pub started_at: jiff::Timestamp,
     /// How long it took.
@@ -56,6 +58,7 @@ pub fn report(frame: Frame<'_>, selection: &Selection, run: Run, secrets: &Secre
             skip: frame.narrowing.skip.clone(),
             api: frame.narrowing.api,
             excluded: frame.narrowing.exclusions.clone(),
+            cases: frame.cases,
         },
         strict: frame.strict,
         // The conclusions follow from the rest.
@@ -66,6 +69,7 @@ pub fn report(frame: Frame<'_>, selection: &Selection, run: Run, secrets: &Secre
         rules: Vec::new(),
         observations: Vec::new(),
         limiter: None,
+        snapshots: None,
         not_deleted: not_deleted(&run.results),
         defects: run.results.iter().filter_map(|result| result.defect.clone()).collect(),
         interrupted_by: run.interrupted.map(|signal| signal.0),
@@ -113,7 +117,7 @@ fn verdict(report: &Report, narrowed: bool) -> Verdict {
 }
 
 fn rule_reports(selection: &Selection, report: &Report) -> Vec<RuleReport> {
-    let in_scope = selection.rules.iter().map(|rule| judged_rule(rule, report));
+    let in_scope = selection.rules.iter().map(|rule| judged_rule(rule, selection, report));
     let excluded = selection.excluded.iter().map(|(rule, reason)| RuleReport {
         id: rule.id.to_owned(),
         level: rule.level.name().to_owned(),
@@ -126,10 +130,14 @@ fn rule_reports(selection: &Selection, report: &Report) -> Vec<RuleReport> {
     reports
 }
 
-fn judged_rule(rule: &Rule, report: &Report) -> RuleReport {
+fn judged_rule(rule: &Rule, selection: &Selection, report: &Report) -> RuleReport {
     let findings = report.checks.iter().flat_map(|check| &check.findings).filter(|finding| finding.rule == rule.id);
-    let judging: Vec<String> =
-        crate::checks::all().filter(|check| check.rules.contains(&rule.id)).map(|check| check.id.to_owned()).collect();
+    let judging: Vec<String> = selection
+        .checks
+        .iter()
+        .filter(|check| check.rules.contains(&rule.id))
+        .map(|check| check.id.to_owned())
+        .collect();
     let (status, reason) = match worst(findings) {
         Some(finding) => (finding.status, finding.actual.clone()),
         None if judging.is_empty() => (Status::NotRun, PENDING.to_owned()),

@@ -20,6 +20,7 @@ pub fn render(report: &Report, exit: Exit) -> String {
         }
         junit.add_test_suite(suite);
     }
+    junit.add_test_suites(report.snapshots.as_ref().map(super::snapshots::junit));
     let mut verdict = TestSuite::new("hookproof");
     verdict.add_test_case(verdict_case(report, exit));
     junit.add_test_suite(verdict);

@@ -29,6 +29,9 @@ pub fn render(report: &Report) -> String {
     let new = report.rules.iter().filter(|rule| report.is_new_failure(rule)).collect::<Vec<_>>();
     details(&mut text, report, "Failures", &new);
     stale(&mut text, report);
+    if let Some(review) = &report.snapshots {
+        super::snapshots::markdown(&mut text, review);
+    }
     let of = |status: Status| -> Vec<&RuleReport> {
         report.rules.iter().filter(|rule| rule.status == status && !report.is_new_failure(rule)).collect()
     };
@@ -147,7 +150,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// A fence longer than any run of backticks inside.
-fn fence(text: &str) -> String {
+pub(super) fn fence(text: &str) -> String {
     const SHORTEST: usize = 3;
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(SHORTEST.max(longest + 1))

@@ -1,13 +1,16 @@
 //! The report of a run: one value from which every format and the exit code are rendered.
 
 pub mod assemble;
+pub mod audit;
 pub mod compare;
 pub mod events;
 pub mod github;
 pub mod junit;
+pub mod load;
 pub mod markdown;
 pub mod matrix;
 pub mod rules;
+pub mod snapshots;
 pub mod terminal;
 pub mod verify;
 
@@ -20,6 +23,7 @@ use crate::profile::limiter::Fingerprint;
 use crate::profile::observe::Observation;
 use crate::runner::Stopped;
 use crate::runner::select::Exclusion;
+use crate::snapshots::review::Review;
 use crate::target::protocol::Implementation;
 use crate::verdict::{Finding, Status, Verdict};
 
@@ -70,6 +74,9 @@ pub struct Report {
     /// The limiter that the target was seen to have; absent if nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limiter: Option<Fingerprint>,
+    /// What became of a comparison with accepted answers; absent if none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<Review>,
     /// What was made at the target and could not be deleted.
     pub not_deleted: Vec<NotDeleted>,
     /// Defects of this program that showed.
@@ -102,6 +109,9 @@ pub struct Scope {
     pub api: Option<Api>,
     /// Rules excluded by the target file, with the reasons.
     pub excluded: Vec<Exclusion>,
+    /// How many cases of each property were generated; absent from reports of versions that generated none.
+    #[serde(default)]
+    pub cases: u32,
 }
 
 /// How many rules have each status.
@@ -219,17 +229,22 @@ impl Report {
 
     /// As JSON, indented.
     pub fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("a report has only text keys");
-        // JSON need not escape all that steers a terminal. Outside of its texts there is none of that but the ends of lines.
-        let mut safe = String::with_capacity(text.len() + 1);
-        for character in text.chars() {
-            if character != '\n' && terminal::steers(character) {
-                safe.push_str(&format!("\\u{:04x}", u32::from(character)));
-            } else {
-                safe.push(character);
-            }
-        }
-        safe.push('\n');
-        safe
+        json_text(self)
     }
+}
+
+/// A report as indented JSON.
+pub(crate) fn json_text(report: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(report).expect("a report has only text keys");
+    // JSON need not escape all that steers a terminal. Outside of its texts there is none of that but the ends of lines.
+    let mut safe = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if character != '\n' && terminal::steers(character) {
+            safe.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe.push('\n');
+    safe
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::api::Api;
 use crate::catalogue;
+use crate::checks::generated::{case_at, script};
 use crate::evidence::{Evidence, Exchange};
 use crate::verdict::{Finding, Status, Verdict};
 
@@ -13,6 +14,9 @@ use crate::runner::Stopped;
 
 /// Exchanges shown of a timeline; a longer one is shortened in the middle.
 const TIMELINE_MAX: usize = 40;
+
+/// Characters shown of a line of a generated case's script; the JSON report and the kept case have all.
+const SCRIPT_LINE_MAX: usize = 1000;
 
 /// How much is said, and in which dress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,9 @@ pub fn render(report: &Report, manner: Manner) -> String {
     known(&mut text, report);
     not_run(&mut text, report);
     pending(&mut text, report);
+    if let Some(review) = &report.snapshots {
+        super::snapshots::terminal(&mut text, review);
+    }
     leftovers(&mut text, report);
     scope(&mut text, report);
     limiter(&mut text, report);
@@ -109,6 +116,11 @@ fn explain(text: &mut String, report: &Report, rule: &RuleReport, paint: Paint) 
     timeline(text, check, finding);
     if let Some(exchange) = finding.exchange.and_then(|at| check.evidence.exchanges.get(at)) {
         say!(text, "  repeat      {}", printable(&exchange.curl));
+    }
+    let generated = finding.exchange.and_then(|at| case_at(&check.evidence, at));
+    for (number, line) in generated.map(|case| script(&check.evidence, case)).unwrap_or_default().iter().enumerate() {
+        let head = if number == 0 { "all of it" } else { "" };
+        say!(text, "  {head:<11} {}", printable(&bounded(line, SCRIPT_LINE_MAX)));
     }
 }
 
@@ -174,7 +186,11 @@ fn clock_words(ms: u64) -> String {
 
 fn shortened(text: &str) -> String {
     const SHOWN_MAX: usize = 100;
-    match text.char_indices().nth(SHOWN_MAX) {
+    bounded(text, SHOWN_MAX)
+}
+
+fn bounded(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -274,6 +290,7 @@ pub fn scope_words(report: &Report) -> String {
     parts.extend(scope.only.iter().map(|glob| format!("--only {glob}")));
     parts.extend(scope.skip.iter().map(|glob| format!("--skip {glob}")));
     parts.extend(scope.api.map(|api| format!("--api {}", api.name())));
+    parts.extend((scope.cases == 0).then(|| "--cases 0".to_owned()));
     parts.extend(scope.excluded.iter().map(|entry| format!("[[exclude]] {} ({})", entry.rule, entry.reason)));
     parts.join(" ")
 }
@@ -340,10 +357,10 @@ fn closing(text: &mut String, report: &Report, paint: Paint) {
 
 /// Colours, or none.
 #[derive(Clone, Copy)]
-struct Paint(bool);
+pub(super) struct Paint(pub(super) bool);
 
 impl Paint {
-    fn status(self, status: Status) -> String {
+    pub(super) fn status(self, status: Status) -> String {
         let (word, color) = match status {
             Status::Pass => ("pass        ", 32),
             Status::Fail => ("FAIL        ", 31),
@@ -366,7 +383,7 @@ impl Paint {
         self.paint(verdict.words(), color)
     }
 
-    fn paint(self, word: &str, color: u8) -> String {
+    pub(super) fn paint(self, word: &str, color: u8) -> String {
         if self.0 { format!("\u{1b}[{color}m{word}\u{1b}[0m") } else { word.to_owned() }
     }
 }

@@ -68,6 +68,7 @@ pub fn verify(report: &Report) -> Result<Vec<Difference>, VerifyError> {
         skip: report.scope.skip.clone(),
         api: report.scope.api,
         exclusions: report.scope.excluded.clone(),
+        no_cases: report.scope.cases == 0,
     };
     let selection = select(&narrowing, &report.scope.apis)?;
     let mut differences = missing_and_stray(report, &selection);

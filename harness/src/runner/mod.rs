@@ -249,7 +249,7 @@ async fn run_check(
             Outcome::Defect(what) => result.fail_ourselves(&what),
         }
         slot = gathered.slot;
-        let inconclusive = result.findings.iter().any(|finding| finding.status == Status::Inconclusive);
+        let inconclusive = result.is_inconclusive();
         let waits_really = check.needs.moments_ms > 0 && world.timekeeper.kind() == ClockKind::System;
         let last = attempt == ATTEMPTS_MAX || interrupt.borrow().is_some() || end.is_over();
         if !inconclusive || waits_really || last {
@@ -353,6 +353,13 @@ impl CheckResult {
         {
             self.fail_ourselves(&format!("it says nothing about `{rule}`"));
         }
+    }
+
+    /// True if another attempt may show what this one did not. What judges no rule may have been stopped, too.
+    fn is_inconclusive(&self) -> bool {
+        let stopped = self.stopped.as_ref().map(|stopped| stopped.status);
+        let mut found = self.findings.iter().map(|finding| finding.status);
+        stopped == Some(Status::Inconclusive) || found.any(|status| status == Status::Inconclusive)
     }
 
     fn stop(&mut self, stopped: Stopped) {

@@ -10,6 +10,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::api::Api;
+use crate::checks::generated::{DEFAULT_CASES, KeptCase};
 use crate::config::{self, AddressProblem, ApiConfig, FixturesConfig, TargetConfig};
 use crate::gather::time::Timekeeper;
 use crate::gather::{Pacer, World};
@@ -29,6 +30,8 @@ pub struct RunSettings {
     pub jobs: usize,
     /// Seed of every random choice.
     pub seed: u64,
+    /// How many cases of each property are generated.
+    pub cases: u32,
     /// How long a change made through a fixture may take to be seen.
     pub settle: Duration,
     /// Requests a second at most.
@@ -48,6 +51,7 @@ impl Default for RunSettings {
         RunSettings {
             jobs: 1,
             seed: 1,
+            cases: DEFAULT_CASES,
             settle: Duration::ZERO,
             rate: None,
             owned: false,
@@ -67,9 +71,6 @@ pub enum OpenError {
     /// The HTTP client could not be made.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The fixtures' HTTP client could not be made.
-    #[error("cannot set up the HTTP client for the fixtures: {0}")]
-    FixtureClient(#[from] reqwest::Error),
     /// The adapter could not be started.
     #[error("fixtures.command: expected a program that starts, found: {program}: {reason}")]
     Adapter {
@@ -153,6 +154,13 @@ pub struct OpenTarget {
 }
 
 impl OpenTarget {
+    /// The same target, at which cases that failed earlier come first.
+    pub fn trying_first(mut self, kept: Vec<KeptCase>) -> OpenTarget {
+        let world = Arc::get_mut(&mut self.world).expect("nobody works with a target before it is handed over");
+        world.kept_cases = kept;
+        self
+    }
+
     /// Ends what was started for the target.
     pub async fn close(self) {
         self.world.fixtures.close().await;
@@ -249,6 +257,8 @@ async fn connect(
         timekeeper,
         settle: settings.settle,
         seed: settings.seed,
+        cases: settings.cases,
+        kept_cases: Vec::new(),
         pacer: settings.rate.map(Pacer::new),
         began,
         secrets,

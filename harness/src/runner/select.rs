@@ -22,6 +22,8 @@ pub struct Narrowing {
     pub api: Option<Api>,
     /// Rules that the target file excludes.
     pub exclusions: Vec<Exclusion>,
+    /// No cases are generated.
+    pub no_cases: bool,
 }
 
 /// A rule, or a glob over rule ids, that a target file excludes.
@@ -37,7 +39,8 @@ pub struct Exclusion {
 impl Narrowing {
     /// True if the run leaves anything out.
     pub fn is_narrow(&self) -> bool {
-        !self.only.is_empty() || !self.skip.is_empty() || self.api.is_some() || !self.exclusions.is_empty()
+        let filtered = !self.only.is_empty() || !self.skip.is_empty() || !self.exclusions.is_empty();
+        filtered || self.api.is_some() || self.no_cases
     }
 }
 
@@ -125,7 +128,8 @@ pub fn select(narrowing: &Narrowing, apis: &[Api]) -> Result<Selection, SelectEr
         return Err(SelectError::Nothing);
     }
     let in_scope: BTreeSet<&str> = rules.iter().map(|rule| rule.id).collect();
-    let judging = checks::all().filter(|check| check.rules.iter().any(|rule| in_scope.contains(rule)));
+    let wanted = |check: &&Check| !(narrowing.no_cases && check.needs.generated);
+    let judging = checks::all().filter(wanted).filter(|check| check.rules.iter().any(|rule| in_scope.contains(rule)));
     let checks = judging.chain(profile::probes_for(in_scope.iter().copied())).collect();
     Ok(Selection { rules, excluded, checks })
 }
@@ -154,7 +158,7 @@ mod tests {
 
     fn narrowed(only: &[&str], skip: &[&str], api: Option<Api>) -> Result<Vec<&'static str>, SelectError> {
         let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        let narrowing = Narrowing { only: owned(only), skip: owned(skip), api, exclusions: Vec::new() };
+        let narrowing = Narrowing { only: owned(only), skip: owned(skip), api, ..Narrowing::default() };
         select(&narrowing, &Api::ALL).map(|selection| selection.rules.iter().map(|rule| rule.id).collect())
     }
 

@@ -1,11 +1,13 @@
 //! The `command` transport: an adapter as a child process, one JSON-RPC message a line. The adapter is not trusted: whatever it
-//! writes, and whether it reads, memory and time stay bounded.
+//! writes, and whether it reads, memory and time stay bounded. What it starts ends with it, unless that made a process group of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -16,6 +18,8 @@ use super::fixtures::ANSWER_MAX;
 
 /// How long an adapter may take to end once its stdin is closed, before it is killed.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long what it leaves behind may take to end once it is asked to, before it is killed.
+const LEFT_BEHIND_TIME_MAX: Duration = Duration::from_secs(1);
 /// How long the rest of its stderr may take to arrive once it has ended.
 const REST_TIME_MAX: Duration = Duration::from_secs(1);
 /// Bytes of an adapter's stderr that are kept, the last ones.
@@ -58,6 +62,8 @@ struct Stderr {
 pub struct CommandTransport {
     stdin: tokio::sync::Mutex<Option<ChildStdin>>,
     child: tokio::sync::Mutex<Child>,
+    /// The adapter and what it started.
+    group: Option<Pid>,
     shared: Shared,
     stderr: Arc<Mutex<Stderr>>,
     reading_stderr: Mutex<Option<JoinHandle<()>>>,
@@ -76,10 +82,13 @@ impl CommandTransport {
             .stdout(Stdio::piped())
             // Never ours: it may hold secrets that are not known yet, and steer a terminal.
             .stderr(if verbose { Stdio::piped() } else { Stdio::null() })
-            // An interrupt from the keyboard is ours to handle; the adapter must live on until its fixtures are deleted.
+            // An interrupt from the keyboard is ours to handle; the adapter must live on until its fixtures are deleted. And what
+            // it starts can be told from everything else.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        // A group has the number of its first process.
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let stdin = child.stdin.take().expect("stdin was asked for as a pipe");
         let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
         let shared = Arc::new(Mutex::new(Hearing { waiting: Some(HashMap::new()), chatter: 0, strays: 0 }));
@@ -89,6 +98,7 @@ impl CommandTransport {
         Ok(CommandTransport {
             stdin: tokio::sync::Mutex::new(Some(stdin)),
             child: tokio::sync::Mutex::new(child),
+            group,
             shared,
             stderr,
             reading_stderr: Mutex::new(reading_stderr),
@@ -150,19 +160,49 @@ impl CommandTransport {
         }
     }
 
-    /// Closes stdin, which tells the adapter to end, and waits for it; one that stays is killed.
+    /// Closes stdin, which tells the adapter to end, and waits for it. One that stays, and what one leaves behind, is ended.
     pub async fn close(&self) {
         self.stdin.lock().await.take();
         let mut child = self.child.lock().await;
-        if tokio::time::timeout(END_TIME_MAX, child.wait()).await.is_err() {
+        // One that stays, or cannot be waited for, is ended below.
+        let _ = tokio::time::timeout(END_TIME_MAX, child.wait()).await;
+        if let Some(group) = self.group {
             // Nothing more can be done about a process that cannot be killed.
-            let _ = child.kill().await;
+            let ended = tokio::time::timeout(LEFT_BEHIND_TIME_MAX + REST_TIME_MAX, child.wait());
+            let _ = futures::future::join(end(group), ended).await;
         }
         let reading = self.reading_stderr.lock().expect("no holder of this lock panics").take();
         if let Some(reading) = reading {
             // A program that the adapter left behind may keep the pipe open.
             let _ = tokio::time::timeout(REST_TIME_MAX, reading).await;
         }
+    }
+}
+
+impl Drop for CommandTransport {
+    fn drop(&mut self) {
+        let child = self.child.get_mut();
+        // One that was waited for is gone, and so is what it left.
+        if let (Some(_), Some(group)) = (child.id(), self.group) {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Ends the processes of a group: asks them to, and kills those that stay.
+async fn end(group: Pid) {
+    const LOOK: Duration = Duration::from_millis(10);
+    // An error says that nobody is left, or nobody whom we could end. Nobody else can have the number so soon: others come first.
+    if killpg(group, Signal::SIGTERM).is_err() {
+        return;
+    }
+    let gone = async {
+        while killpg(group, None).is_ok() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(LEFT_BEHIND_TIME_MAX, gone).await.is_err() {
+        let _ = killpg(group, Signal::SIGKILL);
     }
 }
 
@@ -222,7 +262,66 @@ async fn keep_last(mut pipe: impl AsyncRead + Unpin, stderr: Arc<Mutex<Stderr>>)
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
     use super::*;
+
+    /// Runs this in a shell, and in the background a program that would run for a long time; returns that program's id.
+    async fn starting(adapter: &str, folder: &Path) -> (CommandTransport, String) {
+        let script = format!("{adapter}; sleep 600 & echo $! > id.new; mv id.new id; cat > /dev/null");
+        let place = folder.to_string_lossy();
+        let command = ["sh".to_owned(), "-c".to_owned(), format!("cd '{place}'; {script}")];
+        let transport = CommandTransport::start(&command, false).unwrap_or_else(|error| panic!("{error}"));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(id) = std::fs::read_to_string(folder.join("id")) {
+                return (transport, id.trim().to_owned());
+            }
+            assert!(Instant::now() < deadline, "the adapter did not start");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// True while a process has not ended, whether or not anybody has waited for it.
+    fn runs(id: &str) -> bool {
+        let stat = std::fs::read_to_string(Path::new("/proc").join(id).join("stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+
+    async fn check_ended(id: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while runs(id) {
+            assert!(Instant::now() < deadline, "{id} still runs");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_adapter_leaves_behind_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let (transport, id) = starting(":", folder.path()).await;
+        assert!(runs(&id));
+        transport.close().await;
+        check_ended(&id).await;
+    }
+
+    #[tokio::test]
+    async fn what_does_not_listen_is_killed() {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        // What a shell ignores, its children ignore.
+        let (transport, id) = starting("trap '' TERM", folder.path()).await;
+        transport.close().await;
+        check_ended(&id).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_ends_too() {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let (transport, id) = starting(":", folder.path()).await;
+        drop(transport);
+        check_ended(&id).await;
+    }
 
     #[tokio::test]
     async fn a_line_that_is_too_long_is_left_out_whole() {

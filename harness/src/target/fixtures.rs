@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::command::CommandTransport;
+use super::http::{ClientError, Connection, without_redirects};
 use super::protocol::Method;
+use super::thread::HttpThread;
 use crate::secret::{Secret, SecretFilter};
 
 /// Time allowed for one fixture call, unless the user says otherwise.
@@ -80,6 +82,8 @@ impl FixtureError {
 pub enum Transport {
     /// `POST` with a bearer token.
     Http {
+        /// Where the client works.
+        thread: HttpThread,
         /// Client without redirects, proxy and retries.
         client: reqwest::Client,
         /// Where to post.
@@ -103,16 +107,10 @@ impl Fixtures {
     ///
     /// # Errors
     /// If the HTTP client cannot be set up.
-    pub fn http(url: &str, token: Secret, time_max: Duration) -> Result<Fixtures, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .http1_only()
-            .tcp_nodelay(true)
-            .timeout(time_max)
-            .build()?;
-        Ok(Fixtures::over(Transport::Http { client, url: url.to_owned(), token }, time_max))
+    pub fn http(url: &str, token: Secret, time_max: Duration) -> Result<Fixtures, ClientError> {
+        let client = without_redirects(Connection::Own).build()?;
+        let transport = Transport::Http { thread: HttpThread::start()?, client, url: url.to_owned(), token };
+        Ok(Fixtures::over(transport, time_max))
     }
 
     /// Fixtures over a given transport; a call may take `time_max`.
@@ -137,8 +135,11 @@ impl Fixtures {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let unreachable = |reason: String| FixtureError::Unreachable { method, reason };
         let answer = match &self.transport {
-            Transport::Http { client, url, token } => {
-                post(client, url, token, &message).await.map_err(|fault| self.fault(method, fault))?
+            Transport::Http { thread, client, url, token } => {
+                let answered =
+                    thread.run(self.time_max, post(client.clone(), url.clone(), token.clone(), message)).await;
+                let late = || unreachable(format!("no answer within {:?}", self.time_max));
+                answered.ok_or_else(late)?.map_err(|fault| fault.of(method))?
             }
             Transport::Command(command) => command.call(id, &message, self.time_max).await.map_err(unreachable)?,
         };
@@ -150,16 +151,6 @@ impl Fixtures {
         match &self.transport {
             Transport::Http { .. } => String::new(),
             Transport::Command(command) => command.said(),
-        }
-    }
-
-    fn fault(&self, method: &'static str, fault: Fault) -> FixtureError {
-        match fault {
-            Fault::Connection(error) if error.is_timeout() => {
-                FixtureError::Unreachable { method, reason: format!("no answer within {:?}", self.time_max) }
-            }
-            Fault::Connection(error) => FixtureError::Unreachable { method, reason: innermost(&error) },
-            Fault::Answer { expected, found } => FixtureError::Broken { method, expected, found },
         }
     }
 
@@ -177,15 +168,24 @@ enum Fault {
     Answer { expected: String, found: String },
 }
 
+impl Fault {
+    fn of(self, method: &'static str) -> FixtureError {
+        match self {
+            Fault::Connection(error) => FixtureError::Unreachable { method, reason: innermost(&error) },
+            Fault::Answer { expected, found } => FixtureError::Broken { method, expected, found },
+        }
+    }
+}
+
 impl From<reqwest::Error> for Fault {
     fn from(error: reqwest::Error) -> Fault {
         Fault::Connection(error)
     }
 }
 
-async fn post(client: &reqwest::Client, url: &str, token: &Secret, message: &Value) -> Result<Value, Fault> {
+async fn post(client: reqwest::Client, url: String, token: Secret, message: Value) -> Result<Value, Fault> {
     let request = client
-        .post(url)
+        .post(&url)
         .header("authorization", format!("Bearer {}", token.expose()))
         .header("content-type", "application/json")
         .body(message.to_string());

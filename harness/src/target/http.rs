@@ -1,10 +1,19 @@
 //! The HTTP client: a request in, an exchange with its instants out. It follows no redirect, uses no proxy and never retries,
 //! since every request counts against a limit.
+//!
+//! Each request has a connection of its own. One that is used again may have been closed meanwhile, which shows only once the next
+//! request is on its way, and then nobody knows whether it counted.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::{join, join_all};
 use thiserror::Error;
+use tower::util::MapFutureLayer;
 
+use super::start_line::{self, Place, StartLine};
+use super::thread::HttpThread;
 use crate::api::Api;
 use crate::evidence::{Body, BodyReader, Exchange, Response, SentRequest, Signed};
 
@@ -16,8 +25,18 @@ pub const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(15);
 pub const BODY_READ_MAX: usize = 1024 * 1024;
 /// Bytes of all header names and values of an answer; one with more is no answer. The client itself refuses more than 100 headers.
 pub const HEAD_MAX: usize = 32 * 1024;
-/// Idle connections kept open to a target, so that a volley finds its connections opened.
-const IDLE_CONNECTIONS_MAX: usize = 128;
+/// Time allowed for the connections of a volley to open; it leaves with those that are open by then.
+const VOLLEY_OPENS_MAX: Duration = Duration::from_secs(1);
+
+/// Which connection a request takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connection {
+    /// One of its own, closed afterwards.
+    #[default]
+    Own,
+    /// The one that all of these share while the target keeps it open. For looking at what depends on the connection.
+    Kept,
+}
 
 /// A request that a check wants sent.
 #[derive(Clone)]
@@ -36,8 +55,10 @@ pub struct Request {
     pub body: Option<Vec<u8>>,
     /// What a signature was made of.
     pub signed: Option<Signed>,
-    /// Send header names with capital first letters instead of lower case.
+    /// Send header names with capital first letters instead of lower case, which only connections of their own can.
     pub title_case: bool,
+    /// Which connection it takes.
+    pub connection: Connection,
 }
 
 impl Request {
@@ -52,6 +73,7 @@ impl Request {
             body: None,
             signed: None,
             title_case: false,
+            connection: Connection::Own,
         }
     }
 
@@ -91,6 +113,9 @@ pub enum ClientError {
     /// The TLS or socket set-up failed.
     #[error("cannot set up the HTTP client: {0}")]
     SetUp(#[from] reqwest::Error),
+    /// The client's thread could not be started.
+    #[error("cannot start a thread for HTTP: {0}")]
+    Thread(#[from] std::io::Error),
     /// The extra root certificate cannot be used.
     #[error("`ca` in [{api}]: expected a PEM certificate in {path}, found: {reason}")]
     Root {
@@ -105,8 +130,12 @@ pub enum ClientError {
 
 /// Sends requests to one API of the target.
 pub struct HttpClient {
-    lower_case: reqwest::Client,
+    thread: HttpThread,
+    own: reqwest::Client,
     title_case: reqwest::Client,
+    kept: reqwest::Client,
+    /// An exchange over a kept connection broke off.
+    kept_broke: AtomicBool,
     base_url: String,
     headers: Vec<(String, String)>,
     began: Instant,
@@ -125,25 +154,22 @@ impl HttpClient {
         began: Instant,
         time_max: Duration,
     ) -> Result<HttpClient, ClientError> {
-        let builder = || {
-            let builder = reqwest::Client::builder()
+        let builder = |connections| {
+            let builder = without_redirects(connections)
                 .user_agent(concat!("hookproof/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .no_proxy()
-                .http1_only()
-                .tcp_nodelay(true)
-                .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-                .connect_timeout(CONNECT_TIME_MAX)
-                .timeout(time_max);
+                .connect_timeout(CONNECT_TIME_MAX);
             match &root {
                 Some(certificate) => builder.tls_certs_merge([certificate.clone()]),
                 None => builder,
             }
         };
+        let own = || builder(Connection::Own).connector_layer(MapFutureLayer::new(start_line::connected));
         Ok(HttpClient {
-            lower_case: builder().build()?,
-            title_case: builder().http1_title_case_headers().build()?,
+            thread: HttpThread::start()?,
+            own: own().build()?,
+            title_case: own().http1_title_case_headers().build()?,
+            kept: builder(Connection::Kept).build()?,
+            kept_broke: AtomicBool::new(false),
             base_url: base_url.trim_end_matches('/').to_owned(),
             headers,
             began,
@@ -156,27 +182,61 @@ impl HttpClient {
         &self.base_url
     }
 
+    /// True if an exchange over a kept connection broke off: the target may close such connections without saying so. From then on
+    /// each request has one of its own.
+    pub fn kept_broke(&self) -> bool {
+        self.kept_broke.load(Ordering::Relaxed)
+    }
+
     /// Asks whether anybody is there: the head of any HTTP answer will do.
     ///
     /// # Errors
     /// Why none came.
     pub async fn greet(&self) -> Result<(), String> {
-        let mut outgoing = self.lower_case.get(format!("{}/", self.base_url));
+        let mut outgoing = self.own.get(format!("{}/", self.base_url));
         for (name, value) in &self.headers {
             outgoing = outgoing.header(name, value);
         }
-        outgoing.send().await.map(|_| ()).map_err(|error| self.describe(&error))
+        let time_max = self.time_max;
+        let greeting = async move { outgoing.send().await.map(|_| ()).map_err(|error| describe(&error, time_max)) };
+        self.thread.run(time_max, greeting).await.unwrap_or_else(|| Err(not_within(time_max)))
     }
 
     /// Sends one request and reads its answer within the limits. A failure is part of the exchange, not an error.
     pub async fn send(&self, request: &Request, advanced_ms: u64) -> Exchange {
+        self.exchange(request, advanced_ms, None).await
+    }
+
+    /// Sends requests that leave together, once each has a connection that the target has accepted. Exchanges come in the order of
+    /// `requests`; one begins when it leaves.
+    pub async fn send_volley(&self, requests: &[Request], advanced_ms: u64) -> Vec<Exchange> {
+        let mut line = StartLine::new();
+        let sending: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                let place = line.place();
+                async move {
+                    let exchange = self.exchange(request, advanced_ms, Some(Arc::clone(&place))).await;
+                    // One that got no connection holds nobody up.
+                    place.wait_no_more();
+                    exchange
+                }
+            })
+            .collect();
+        // Connections are accepted in the order of their opening: when this one, the last, is answered, the others have been.
+        let starting = line.start(VOLLEY_OPENS_MAX.min(self.time_max / 4), self.greet());
+        join(join_all(sending), starting).await.0
+    }
+
+    async fn exchange(&self, request: &Request, advanced_ms: u64, place: Option<Arc<Place>>) -> Exchange {
         let url = format!("{}{}", self.base_url, request.path);
-        let mut headers: Vec<(String, String)> = self.headers.iter().chain(&request.headers).cloned().collect();
-        if request.method == "POST" && request.body.as_ref().is_none_or(Vec::is_empty) {
-            // Left to itself the client sends no length here, and a server may insist on one (411).
-            headers.push(("content-length".to_owned(), "0".to_owned()));
-        }
-        let client = if request.title_case { &self.title_case } else { &self.lower_case };
+        let headers = self.headers_of(request);
+        let kept = request.connection == Connection::Kept && !self.kept_broke();
+        let client = match request.title_case {
+            _ if kept => &self.kept,
+            true => &self.title_case,
+            false => &self.own,
+        };
         let mut outgoing = client.request(method(request.method), &url);
         for (name, value) in &headers {
             outgoing = outgoing.header(name, value);
@@ -184,12 +244,19 @@ impl HttpClient {
         if let Some(body) = &request.body {
             outgoing = outgoing.body(body.clone());
         }
-        let start_ns = self.now_ns();
-        let answered = match outgoing.send().await {
-            Ok(incoming) => self.read_answer(incoming).await,
-            Err(error) => Err(self.describe(&error)),
-        };
-        let end_ns = self.now_ns();
+        let (asked, time_max) = (Instant::now(), self.time_max);
+        let sending = start_line::at(place.clone(), async move {
+            let start = Instant::now();
+            let answered = answered(outgoing, time_max).await;
+            (start, answered, Instant::now())
+        });
+        let done = self.thread.run(time_max, sending).await;
+        let in_time = done.is_some();
+        let (start, answered, end) = done.unwrap_or_else(|| (asked, Err(not_within(time_max)), Instant::now()));
+        if kept && answered.is_err() && in_time {
+            self.kept_broke.store(true, Ordering::Relaxed);
+        }
+        let left = place.and_then(|place| place.left()).unwrap_or(start);
         let (response, error) = match answered {
             Ok(response) => (Some(response), None),
             Err(error) => (None, Some(error)),
@@ -206,52 +273,85 @@ impl HttpClient {
             },
             response,
             error,
-            start_ns,
-            end_ns,
+            start_ns: self.ns_at(left),
+            end_ns: self.ns_at(end),
             advanced_ms,
         }
     }
 
-    /// Nanoseconds since the run began.
-    pub fn now_ns(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).expect("a run lasts less than 584 years")
+    fn headers_of(&self, request: &Request) -> Vec<(String, String)> {
+        let mut headers: Vec<(String, String)> = self.headers.iter().chain(&request.headers).cloned().collect();
+        if request.method == "POST" && request.body.as_ref().is_none_or(Vec::is_empty) {
+            // Left to itself the client sends no length here, and a server may insist on one (411).
+            headers.push(("content-length".to_owned(), "0".to_owned()));
+        }
+        headers
     }
 
-    async fn read_answer(&self, mut incoming: reqwest::Response) -> Result<Response, String> {
-        let status = incoming.status().as_u16();
-        let size = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
-            name.as_str().len() + value.as_bytes().len()
-        };
-        if incoming.headers().iter().map(size).sum::<usize>() > HEAD_MAX {
-            return Err(format!("an answer {status} whose headers are longer than {HEAD_MAX} bytes"));
-        }
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers: Vec<(String, String)> =
-            incoming.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
-        let mut reader = BodyReader::default();
-        while let Some(chunk) = incoming.chunk().await.map_err(|error| self.describe(&error))? {
-            reader.read(&chunk);
-            if reader.length() > BODY_READ_MAX {
-                return Err(format!("an answer {status} whose body is longer than {BODY_READ_MAX} bytes"));
-            }
-        }
-        // In a compressed body nobody could find the secrets that must not be kept.
-        let encoded = headers.iter().any(|(name, value)| name == "content-encoding" && value.trim() != "identity");
-        Ok(Response { status, headers, body: if encoded { reader.outline() } else { reader.keep() } })
+    /// Nanoseconds from the beginning of the run to an instant.
+    fn ns_at(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.duration_since(self.began).as_nanos()).expect("a run lasts less than 584 years")
     }
+}
 
-    /// The innermost cause says most: "connection refused" rather than "error sending request".
-    fn describe(&self, error: &reqwest::Error) -> String {
-        if error.is_timeout() {
-            let limit = if error.is_connect() { CONNECT_TIME_MAX.min(self.time_max) } else { self.time_max };
-            return format!("no complete answer within {limit:?}");
-        }
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        cause.to_string()
+/// What every client here has in common. How long something may take is watched from another thread.
+pub(super) fn without_redirects(connections: Connection) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        // Bodies are kept as they came. Other users of the same library in this program may want them unpacked.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        .http1_only()
+        .tcp_nodelay(true);
+    match connections {
+        Connection::Own => builder.pool_max_idle_per_host(0),
+        Connection::Kept => builder.pool_max_idle_per_host(1),
     }
+}
+
+async fn answered(outgoing: reqwest::RequestBuilder, time_max: Duration) -> Result<Response, String> {
+    let failed = |error: reqwest::Error| describe(&error, time_max);
+    let mut incoming = outgoing.send().await.map_err(failed)?;
+    let status = incoming.status().as_u16();
+    let size = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
+        name.as_str().len() + value.as_bytes().len()
+    };
+    if incoming.headers().iter().map(size).sum::<usize>() > HEAD_MAX {
+        return Err(format!("an answer {status} whose headers are longer than {HEAD_MAX} bytes"));
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: Vec<(String, String)> =
+        incoming.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
+    let mut reader = BodyReader::default();
+    while let Some(chunk) = incoming.chunk().await.map_err(failed)? {
+        reader.read(&chunk);
+        if reader.length() > BODY_READ_MAX {
+            return Err(format!("an answer {status} whose body is longer than {BODY_READ_MAX} bytes"));
+        }
+    }
+    // In a compressed body nobody could find the secrets that must not be kept.
+    let encoded = headers.iter().any(|(name, value)| name == "content-encoding" && value.trim() != "identity");
+    Ok(Response { status, headers, body: if encoded { reader.outline() } else { reader.keep() } })
+}
+
+fn not_within(limit: Duration) -> String {
+    format!("no complete answer within {limit:?}")
+}
+
+/// The innermost cause says most: "connection refused" rather than "error sending request".
+fn describe(error: &reqwest::Error, time_max: Duration) -> String {
+    if error.is_timeout() {
+        return not_within(CONNECT_TIME_MAX.min(time_max));
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 fn method(name: &str) -> reqwest::Method {

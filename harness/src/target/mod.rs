@@ -5,3 +5,5 @@ pub mod fixtures;
 pub mod http;
 pub mod protocol;
 pub mod receiver;
+mod start_line;
+mod thread;

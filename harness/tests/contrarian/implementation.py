@@ -317,18 +317,11 @@ class Refresh:
                     self._count(token.domain)  # observe.cost-malformed-json
                 return refusal
             if unauthorized:
-                if token:
-                    self._count(token.domain)  # observe.cost-revoked-token, rate.unauthenticated-free
-                return self._error(401, unauthorized)
+                return self._unauthorized_strictly(token, unauthorized)
             domain = token.domain
-            if domain.plan.get() not in ("agency_plus", "agency"):  # plan.agency
-                return self._error(403, PLAN_TEXT)  # observe.order-inactive-plan, observe.cost-plan
-            if not domain.active.get() or domain.was_switched_off:  # domain.inactive: stays off for good
-                return self._error(403, INACTIVE_TEXT)  # observe.cost-inactive
-            self._turn_period(domain)
-            limit = domain.limit.get()
-            if limit is not None and domain.used >= limit:
-                return self._error(403, QUOTA_TEXT)  # observe.order-rate-quota, observe.cost-quota
+            barred = self._barred(domain)
+            if barred:
+                return barred
             if full and not domain.known_paths:
                 self._count(domain)
                 return self._error(400, "Nothing to refresh")  # observe.full-no-known-paths
@@ -347,6 +340,31 @@ class Refresh:
             domain.used += 1 if fresh else 0  # observe.quota-unit-list: by the request
             pages = float(len(fresh))  # 3.0 is the number 3
             return self._done({"pagesQueued": pages, "domain": domain.name, "message": "Cache refresh queued"})
+
+    def _unauthorized_strictly(self, token, text):
+        """A 401, unless it comes from a revoked token whose domain has a refusal of its own."""
+        revoked = token and not token.live.get()
+        barred = self._barred(token.domain) if revoked else None
+        if barred:
+            return barred  # observe.order-revoked-inactive, -plan, -quota
+        # observe.cost-revoked-token, rate.unauthenticated-free
+        if token and not self._count(token.domain) and revoked:
+            return self._error(429, RATE_TEXT)  # observe.order-revoked-rate
+        return self._error(401, text)
+
+    def _barred(self, domain):
+        """The refusal that a domain gets whatever it asks for."""
+        self._turn_period(domain)
+        limit = domain.limit.get()
+        if limit is not None and domain.used >= limit:
+            domain.used += 1  # quota.rejected-free
+            # observe.order-rate-quota, -inactive-quota, -plan-quota, observe.cost-quota
+            return self._error(403, QUOTA_TEXT)
+        if domain.plan.get() not in ("agency_plus", "agency"):  # plan.agency
+            return self._error(403, PLAN_TEXT)  # observe.order-inactive-plan, observe.cost-plan
+        if not domain.active.get() or domain.was_switched_off:  # domain.inactive: stays off for good
+            return self._error(403, INACTIVE_TEXT)  # observe.cost-inactive
+        return None
 
     def _read_strictly(self, request):
         """Paths, whether everything is asked for, and the refusal of a body that asks for neither."""
@@ -443,6 +461,10 @@ class Refresh:
             return self._error(403, INACTIVE_TEXT)  # observe.cost-inactive
         if domain.plan.get() != "agency_plus":
             return self._error(403, PLAN_TEXT)  # observe.cost-plan
+        self._turn_period(domain)
+        limit = domain.limit.get()
+        if limit is not None and domain.used >= limit:
+            return self._error(403, QUOTA_TEXT)  # observe.order-quota-body, -paths
         if request.query:
             return Answer(400, {"error": {"query": request.query[:20]}})  # a query is refused
         if isinstance(body, list):
@@ -463,10 +485,8 @@ class Refresh:
         paths = [path for path in first if isinstance(path, str) and path.startswith("/")]
         if urls and not paths:
             return self._error(400, PATHS_TEXT)
-        self._turn_period(domain)
-        limit = domain.limit.get()
         # observe.quota-overshoot: a list longer than what is left is refused.
-        if limit is not None and (domain.used >= limit or domain.used + len(paths) > limit):
+        if limit is not None and domain.used + len(paths) > limit:
             return self._error(403, QUOTA_TEXT)
         pages = domain.known_paths if full else paths
         domain.queued.extend(pages)
@@ -836,6 +856,8 @@ class Hooks:
         if not template:
             if token in self.templates:
                 return self._error(410, "slug")  # token.not-an-id: not 404, and not accepted
+            if "x-craftkit-signature" in request.headers:
+                return self._error(401, "invalid_signature")  # observe.order-token-signature
             return self._error(404, "invalid_token")
         if not isinstance(data, dict):
             return self._error(400, "invalid_json")  # json.non-object
@@ -947,7 +969,8 @@ class Hooks:
                 return self._error(403, "forbidden") if self.strict else self._error(404, "not_found")
             if self.strict:
                 return Answer(200, {"status": "failed", "progress": None})  # poll.shape: no id, and no truth in it
-            return Answer(200, {key: render[key] for key in ("id", "status", "createdAt")})
+            # poll.finishes: a poll never tells of the end; the outgoing webhook does.
+            return Answer(200, {"id": render["id"], "status": "rendering", "createdAt": render["createdAt"]})
 
     def _error(self, status, code, issues=None, headers=None):
         if self.strict:

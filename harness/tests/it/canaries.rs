@@ -18,10 +18,10 @@ use crate::middle::{Answering, Asked, Middle, Plan};
 const HEADER_CANARY: &str = "Preview/it's+a=\"Canary\"&<1>";
 
 /// Everything secret that the suite was told, noted as it was told.
-type Told = Arc<Mutex<BTreeSet<String>>>;
+pub(crate) type Told = Arc<Mutex<BTreeSet<String>>>;
 
 /// Passes fixture calls on and notes the secrets in the answers.
-fn noting(told: &Told) -> Answering {
+pub(crate) fn noting(told: &Told) -> Answering {
     let told = Arc::clone(told);
     Arc::new(move |stream: &mut TcpStream, asked: Asked| -> BoxFuture<'_, std::io::Result<bool>> {
         let told = Arc::clone(&told);
@@ -79,7 +79,7 @@ fn spellings(secret: &str) -> Vec<String> {
 }
 
 /// What must be found nowhere: whole spellings, and of base64 the part that does not depend on what stands around.
-fn traces(secret: &str) -> Vec<String> {
+pub(crate) fn traces(secret: &str) -> Vec<String> {
     const EDGE: usize = 4;
     let plain = spellings(secret).into_iter().take(13);
     let base64 = ["", "x", "xy"].into_iter().flat_map(|before| {
@@ -90,7 +90,7 @@ fn traces(secret: &str) -> Vec<String> {
 }
 
 /// Says everything that it was told and that every request holds, in every spelling, in headers and in the body.
-fn echo(told: &Told, status: &'static str, binary: bool) -> Answering {
+pub(crate) fn echo(told: &Told, status: &'static str, binary: bool) -> Answering {
     let told = Arc::clone(told);
     Arc::new(move |stream: &mut TcpStream, asked: Asked| -> BoxFuture<'_, std::io::Result<bool>> {
         let request = format!("{}{}", asked.head_text(), asked.body_text());

@@ -14,6 +14,8 @@ pub(crate) fn hookproof(folder: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(folder)
         .env("HOOKPROOF_CONTROL_TOKEN", CONTROL_TOKEN)
+        // What is kept because something failed goes when the folder does.
+        .env("TMPDIR", folder)
         .env_remove("GITHUB_ACTIONS")
         .output()
         .unwrap()
@@ -32,7 +34,7 @@ pub(crate) struct Served {
     process: Child,
     pub(crate) base_url: String,
     /// The lines of its stderr: one to paste, and the log. Always read, since a full pipe would stop the server.
-    log: std::sync::mpsc::Receiver<String>,
+    pub(crate) log: std::sync::mpsc::Receiver<String>,
 }
 
 impl Served {
@@ -202,7 +204,7 @@ fn serve_ends_cleanly_on_both_signals() {
 }
 
 /// Calls a served reference's control plane.
-fn control(served: &Served, method: &str, params: &serde_json::Value) -> serde_json::Value {
+pub(crate) fn control(served: &Served, method: &str, params: &serde_json::Value) -> serde_json::Value {
     let message = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let url = format!("{}/_control", served.base_url);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

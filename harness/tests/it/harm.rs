@@ -50,22 +50,6 @@ pub(crate) fn drip(bytes: &str) -> Answering {
     })
 }
 
-/// Sends these bytes for ever, some hundred times a second.
-pub(crate) fn flood(bytes: &str) -> Answering {
-    const PAUSE: Duration = Duration::from_millis(5);
-    let bytes = bytes.repeat(8);
-    Arc::new(move |stream, _| {
-        let bytes = bytes.clone();
-        Box::pin(async move {
-            let mut pause = tokio::time::interval(PAUSE);
-            loop {
-                pause.tick().await;
-                stream.write_all(bytes.as_bytes()).await?;
-            }
-        })
-    })
-}
-
 /// Sends these bytes and resets the connection.
 pub(crate) fn reset_after(bytes: &'static str) -> Answering {
     Arc::new(move |stream, _| {

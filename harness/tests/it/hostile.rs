@@ -7,7 +7,7 @@ use std::time::Duration;
 use hookproof::target::http::{BODY_READ_MAX, HEAD_MAX};
 use tokio::sync::Semaphore;
 
-use crate::harm::{changed, drip, endless, flood, kept_alive, once, one_behind, reset_after};
+use crate::harm::{changed, drip, endless, kept_alive, once, one_behind, reset_after};
 use crate::measured::Ran;
 use crate::middle::{Answering, Elsewhere, Middle, Plan, honest};
 
@@ -52,6 +52,7 @@ enum Outcome {
 /// A way to do harm, and what must come of it.
 type Harm = (&'static str, Outcome, Answering);
 
+const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
 const JSON: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 
 /// A whole answer 200 with this body.
@@ -159,7 +160,8 @@ fn heads(elsewhere: &str) -> Vec<Harm> {
             once("HTTP/1.1 101 Switching Protocols\r\nupgrade: owned\r\nconnection: upgrade\r\n\r\nowned"),
         ),
         ("a redirection to elsewhere", Broken, once(redirect)),
-        ("endless 1xx", NothingLearnt, flood("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")),
+        // At full speed, so that whoever reads them never comes to a pause.
+        ("endless 1xx", NothingLearnt, endless(HINTS, HINTS)),
         (
             "1xx before the answer",
             NoFailure,

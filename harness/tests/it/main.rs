@@ -4,23 +4,35 @@
 
 mod adapter;
 mod adapters;
+mod audit_command;
+mod audit_corpus;
+mod audit_nginx;
+mod audit_simulated;
 mod canaries;
 mod cli;
+mod closing;
 mod compare;
 mod contrarian;
 mod crash;
 mod deviations;
 mod false_greens;
+mod generated;
 mod harm;
 mod hostile;
 mod interruptions;
 mod limiter;
+mod load;
+mod load_crash;
+mod load_races;
+mod load_secrets;
 mod measured;
 mod messages;
 mod middle;
+mod partial;
 mod profile;
 mod proof;
 mod reports;
+mod snapshots;
 mod tidy;
 
 use std::time::Duration;

@@ -166,7 +166,7 @@ async fn attempt(app: &Arc<App>, client: &reqwest::Client, delivery: Delivery) {
 pub struct DocumentedWebhooks;
 
 impl Outgoing for DocumentedWebhooks {
-    fn event(&self, to: &Subscription, status: RenderStatus) -> Option<&'static str> {
+    fn event(&self, to: &Subscription, _render: &QueuedRender, status: RenderStatus) -> Option<&'static str> {
         let event = match status {
             RenderStatus::Succeeded => "render.succeeded",
             RenderStatus::Failed => "render.failed",

@@ -88,7 +88,7 @@ fn finish(parts: &Parts, view: &dyn View, taken: &[QueuedRender], now: Millis) -
         }
         let audience = audiences.get(render.project.as_str()).map(Vec::as_slice).unwrap_or_default();
         for to in audience {
-            let Some(event) = parts.outgoing.event(to, status) else { continue };
+            let Some(event) = parts.outgoing.event(to, render, status) else { continue };
             let body = parts.outgoing.body(event, render, status, now);
             writes.push(Write::InsertDelivery(delivery(to, event, body, now)));
         }

@@ -33,7 +33,12 @@ impl Deviation {
 
 /// Every deviation.
 pub fn all() -> impl Iterator<Item = &'static Deviation> {
-    rndrkit::TOPICS.iter().chain(craftkit::TOPICS).flat_map(|topic| topic.iter())
+    rndrkit::TOPICS.iter().chain(craftkit::TOPICS).copied().flatten().chain(between_examples())
+}
+
+/// Deviations that no example of a document comes across: only other data show them.
+pub fn between_examples() -> impl Iterator<Item = &'static Deviation> {
+    rndrkit::BETWEEN.iter().chain(craftkit::BETWEEN)
 }
 
 /// The deviation of that name.

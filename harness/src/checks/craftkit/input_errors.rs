@@ -204,22 +204,25 @@ fn judge_entry(judge: &mut Judge<'_>, step: &str, offender: &str) -> bool {
 }
 
 /// True for a refusal that has the code of a body failing its manifest, or that has issues under whichever code.
-fn refused_for_its_data(seen: Option<Seen<'_>>) -> bool {
+pub(crate) fn refused_for_its_data(seen: Option<Seen<'_>>) -> bool {
     let response = seen.and_then(|seen| seen.exchange.response.as_ref()).filter(|response| is_refusal(response));
     let body = response.and_then(|response| response.json());
     body.is_some_and(|body| craftkit_code(&body) == Some(CODE) || craftkit_issues(&body).is_some())
 }
 
-fn field_errors(seen: Seen<'_>) -> Option<Map<String, Value>> {
+/// The entries of `issues.fieldErrors`.
+pub(crate) fn field_errors(seen: Seen<'_>) -> Option<Map<String, Value>> {
     let body = seen.exchange.json()?;
     craftkit_issues(&body)?.get("fieldErrors")?.as_object().cloned()
 }
 
-fn is_list_of_texts(value: &Value) -> bool {
+/// True for an entry of the documented form.
+pub(crate) fn is_list_of_texts(value: &Value) -> bool {
     value.as_array().is_some_and(|texts| texts.iter().all(Value::is_string))
 }
 
-fn has_entry(fields: &Map<String, Value>, offender: &str) -> bool {
+/// True if the field with this first part of its path is named.
+pub(crate) fn has_entry(fields: &Map<String, Value>, offender: &str) -> bool {
     fields.keys().any(|key| names(key, offender))
 }
 

@@ -1,4 +1,8 @@
 //! The outgoing webhook that follows an inbound render: that it comes, what it looks like, and that it comes again.
+//!
+//! That none comes may have two reasons: the target sends none, or it cannot reach the receiver, in a network of its own or behind a
+//! guard that keeps it from loopback. So a webhook must come for a render that was started in the other way before its absence is held
+//! against the target.
 
 use std::time::Duration;
 
@@ -7,11 +11,12 @@ use url::Url;
 use uuid::Uuid;
 
 use super::bodies::manifest;
+use super::pipeline::render;
 use super::{ACCEPTED, fresh, hook, send_first, variable};
 use crate::api::Api;
 use crate::checks::judge::{Judge, actual};
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{Body, Delivery, DeliverySignature, Evidence, Exchange};
+use crate::evidence::{Body, Delivery, DeliverySignature, Evidence, Exchange, Response};
 use crate::gather::{Gather, Stop, Subscription, Template};
 use crate::target::http::Request;
 use crate::target::protocol::Method;
@@ -32,6 +37,12 @@ const POLL: &str = "poll";
 const POLLED: u16 = 200;
 /// Label of what reached the receiver.
 const DELIVERY: &str = "delivery";
+/// Step of a render that was not started through the hook.
+const OTHER: &str = "other";
+/// An id for that render in sabotages.
+const OTHER_ID: &str = "0190c5f2-7b1e-7c7e-9c3a-000000000001";
+/// Label of what reached the receiver after that render was started.
+const OTHER_DELIVERY: &str = "other-delivery";
 
 /// The documented events of renders.
 const EVENTS: [&str; 2] = ["render.succeeded", "render.failed"];
@@ -63,7 +74,16 @@ const OUTGOING: Check = Check {
         Sabotage {
             defect: "sends no webhooks for inbound renders",
             turns_red: &[COMES],
-            apply: |evidence| evidence.deliveries.clear(),
+            apply: |evidence| {
+                // The webhook that came becomes that of a render of the other route.
+                let hook = evidence.exchanges.iter().find(|exchange| exchange.label == HOOK);
+                let mut other = hook.expect("a good run has a hook request").clone();
+                other.label = OTHER.to_owned();
+                evidence.exchanges.push(other);
+                evidence.answer(OTHER, ACCEPTED, &json!({"id": OTHER_ID}));
+                edit_body(evidence, |body| body["renderId"] = json!(OTHER_ID));
+                evidence.edit_deliveries(DELIVERY, |delivery| delivery.label = OTHER_DELIVERY.to_owned());
+            },
         },
         Sabotage {
             defect: "names the event of another product",
@@ -163,10 +183,45 @@ async fn gather_outgoing(g: &mut Gather) -> Result<(), Stop> {
         }
         let come = |deliveries: &[Delivery]| deliveries.iter().any(|delivery| is_about(delivery, &id));
         if g.deliveries(DELIVERY, &receiver, &subscription, bound, come).await {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+    if !g.evidence().deliveries.is_empty() {
+        // The target can reach the receiver.
+        return Ok(());
+    }
+    gather_other(g, &receiver, &template, &subscription).await
+}
+
+/// Whether anything comes for a render that was started through the render route.
+async fn gather_other(
+    g: &mut Gather,
+    receiver: &Receiver,
+    template: &Template,
+    subscription: &Subscription,
+) -> Result<(), Stop> {
+    let body = json!({ "title": fresh(g) });
+    let sent = g.send(render(OTHER, template, &body)).await;
+    let come = match id_of(&sent).filter(|_| is_success(&sent)) {
+        Some(id) => {
+            let come = move |deliveries: &[Delivery]| deliveries.iter().any(|delivery| is_about(delivery, &id));
+            g.deliveries(OTHER_DELIVERY, receiver, subscription, TIME_MAX, come).await
+        }
+        None => false,
+    };
+    let ended = g.evidence().step(POLL).last().is_some_and(|(_, poll)| has_ended(poll).is_some());
+    if come || !ended || !g.evidence().deliveries.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::NotRun(format!(
+        "nothing came to {}, for whatever render: either the target sends no outgoing webhooks, or it cannot reach the suite's receiver on \
+         loopback, which the fixture protocol asks for (a target in a network of its own, or one that refuses loopback addresses)",
+        receiver.url()
+    )))
+}
+
+fn is_success(exchange: &Exchange) -> bool {
+    exchange.response.as_ref().is_some_and(Response::is_success)
 }
 
 /// A template whose project has subscribed the receiver to the events of renders.
@@ -215,7 +270,10 @@ fn judge_outgoing(evidence: &Evidence) -> Vec<Finding> {
     let ids: Vec<String> = hooks.iter().filter_map(|seen| id_of(seen.exchange)).collect();
     let named = evidence.deliveries.iter().find(|delivery| ids.iter().any(|id| is_about(delivery, id)));
     // What the body must look like is the other rule's concern, so that one which names no render counts too.
-    let come = named.or_else(|| evidence.deliveries.iter().find(|delivery| delivery.received_ns > first_ns));
+    let other = judge.one(OTHER).and_then(|seen| id_of(seen.exchange));
+    let is_other = |delivery: &Delivery| other.as_ref().is_some_and(|id| is_about(delivery, id));
+    let unnamed = |delivery: &&Delivery| delivery.received_ns > first_ns && !is_other(delivery);
+    let come = named.or_else(|| evidence.deliveries.iter().find(unnamed));
     let at = hooks.last().map(|seen| seen.at);
     let expected = "a request to the subscribed URL after the render has ended";
     let rule = judge.rule(COMES).control(HOOK);
@@ -226,13 +284,14 @@ fn judge_outgoing(evidence: &Evidence) -> Vec<Finding> {
         }
         None => {
             let ended = judge.all(POLL).last().and_then(|seen| has_ended(seen.exchange));
-            judge_absence(&mut judge, ended, expected, at);
+            let reached = evidence.deliveries.iter().any(is_other);
+            judge_absence(&mut judge, ended, reached, expected, at);
         }
     }
     judge.findings()
 }
 
-fn judge_absence(judge: &mut Judge<'_>, ended: Option<String>, expected: &str, at: Option<usize>) {
+fn judge_absence(judge: &mut Judge<'_>, ended: Option<String>, reached: bool, expected: &str, at: Option<usize>) {
     let receivers = judge.evidence().fixtures.iter().filter(|call| call.method == Method::SubscriptionCreate.name());
     let urls: Vec<String> = receivers.map(|call| call.params["url"].to_string()).collect();
     let otherwise = match judge.all(POLL).last() {
@@ -240,12 +299,13 @@ fn judge_absence(judge: &mut Judge<'_>, ended: Option<String>, expected: &str, a
         None => "the render could not be polled".to_owned(),
     };
     let found = format!(
-        "the render ended as `{}`, and nothing came to {} within {} s (a target in a network of its own cannot reach it)",
+        "the render ended as `{}`, and nothing came for it to {} within {} s, where the webhook of a render of the render route came",
         ended.as_deref().unwrap_or("unknown"),
         urls.join(", "),
         TIME_MAX.as_secs()
     );
-    judge.rule(COMES).control(HOOK).provided(ended.is_some(), otherwise).that(false, expected, found, at);
+    let rule = judge.rule(COMES).control(HOOK).provided(ended.is_some(), otherwise);
+    rule.provided(reached, "nothing came for any other render, either").that(false, expected, found, at);
     let form = judge.rule(FORM);
     if ended.is_some() {
         form.not_applicable("no outgoing webhook came, so there is none to look at");

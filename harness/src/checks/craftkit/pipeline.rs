@@ -19,7 +19,7 @@ pub const CHECKS: &[Check] = &[SAME_VALIDATION];
 const RULE: &str = "craftkit.pipeline.same-validation";
 
 /// Statuses of a target without the render route.
-const NO_ROUTE: [u16; 2] = [404, 405];
+pub(crate) const NO_ROUTE: [u16; 2] = [404, 405];
 /// Statuses of a body that fails the manifest: the documented one, and the one that an outdated page names.
 const REFUSALS: [u16; 2] = [400, 422];
 
@@ -96,7 +96,8 @@ async fn gather_same_validation(g: &mut Gather) -> Result<(), Stop> {
     Ok(())
 }
 
-fn render(label: &str, template: &Template, body: &Value) -> Request {
+/// A request of the render route, with the key of the template's project.
+pub(crate) fn render(label: &str, template: &Template, body: &Value) -> Request {
     Request::new(label, Api::Craftkit, "POST", format!("/v1/templates/{}/render", template.slug))
         .header("Content-Type", "application/json")
         .header("Authorization", format!("Bearer {}", template.api_key.expose()))
@@ -132,7 +133,7 @@ fn judge_case(judge: &mut Judge<'_>, case: &str) {
 }
 
 /// Whether the body was accepted; `None` if the answer is about something else than the body.
-fn taken(seen: Option<Seen<'_>>) -> Option<bool> {
+pub(crate) fn taken(seen: Option<Seen<'_>>) -> Option<bool> {
     let response = seen?.exchange.response.as_ref()?;
     match response.status {
         _ if response.is_success() => Some(true),

@@ -15,7 +15,7 @@ use crate::target::protocol::Method;
 use crate::verdict::Finding;
 
 /// The checks of this topic.
-pub const CHECKS: &[Check] = &[OUTAGE];
+pub const CHECKS: &[Check] = &[OUTAGE, FORM];
 
 const UNAVAILABLE: u16 = 503;
 /// Code while the queue cannot be reached.
@@ -24,15 +24,7 @@ const NOT_FOUND: u16 = 404;
 
 const OUTAGE: Check = Check {
     id: "craftkit/queue/outage",
-    // The 503 can be had only here, so its form is judged here as well.
-    rules: &[
-        "craftkit.queue.unavailable",
-        "craftkit.queue.recovers",
-        "craftkit.queue.nothing-lost",
-        "craftkit.errors.envelope",
-        "craftkit.errors.code",
-        "craftkit.http.json",
-    ],
+    rules: &["craftkit.queue.unavailable", "craftkit.queue.recovers", "craftkit.queue.nothing-lost"],
     needs: Needs::fixtures(Api::Craftkit, &[Method::TemplateCreate, Method::QueueSet]).alone(),
     gather: |g| Box::pin(gather_outage(g)),
     judge: judge_outage,
@@ -77,6 +69,17 @@ const OUTAGE: Check = Check {
             turns_red: &["craftkit.queue.nothing-lost"],
             apply: |evidence| turn_into_refusal(evidence, "poll/in-outage", NOT_FOUND, "not_found"),
         },
+    ],
+};
+
+/// The form of the 503, which only an outage shows; that of all other errors is judged without one.
+const FORM: Check = Check {
+    id: "craftkit/queue/outage-form",
+    rules: &["craftkit.errors.envelope", "craftkit.errors.code", "craftkit.http.json"],
+    needs: Needs::fixtures(Api::Craftkit, &[Method::TemplateCreate, Method::QueueSet]).alone().if_possible(),
+    gather: |g| Box::pin(gather_outage_form(g)),
+    judge: judge_form,
+    sabotages: &[
         Sabotage {
             defect: "leaves the 503 to a proxy's page",
             turns_red: &["craftkit.http.json"],
@@ -111,8 +114,7 @@ async fn gather_outage(g: &mut Gather) -> Result<(), Stop> {
     poll_with_key(g, &template, "poll/early", &accepted).await;
 
     g.set_queue(false).await?;
-    let refused = |exchange: &Exchange| exchange.is(UNAVAILABLE);
-    g.settled(hook("during", &template, during.clone()), refused).await;
+    g.settled(hook("during", &template, during.clone()), is_refused).await;
     poll_with_key(g, &template, "poll/in-outage", &accepted).await;
     g.set_queue(true).await?;
 
@@ -120,6 +122,23 @@ async fn gather_outage(g: &mut Gather) -> Result<(), Stop> {
     g.settled(hook("after", &template, after), is_accepted).await;
     poll_all(g, &template).await;
     Ok(())
+}
+
+async fn gather_outage_form(g: &mut Gather) -> Result<(), Stop> {
+    let template = g.template(&example_manifest(), json!({})).await?;
+    let [before, during, back] = [fresh_body(g), fresh_body(g), fresh_body(g)];
+    if is_accepted(&send_first(g, hook("before", &template, before)).await) {
+        g.set_queue(false).await?;
+        g.settled(hook("during", &template, during), is_refused).await;
+        g.set_queue(true).await?;
+        // Whoever comes next shall find the queue back.
+        g.settled(hook("back", &template, back), is_accepted).await;
+    }
+    Ok(())
+}
+
+fn is_refused(exchange: &Exchange) -> bool {
+    exchange.is(UNAVAILABLE)
 }
 
 /// Polls every render that was promised, those included that were accepted while the outage was still spreading.
@@ -157,6 +176,11 @@ fn judge_outage(evidence: &Evidence) -> Vec<Finding> {
         .control_fits("during", &not_success())
         .expects("retried", &[success()]);
     judge_polls(&mut judge);
+    judge.findings()
+}
+
+fn judge_form(evidence: &Evidence) -> Vec<Finding> {
+    let mut judge = Judge::new(evidence);
     judge_error_form(&mut judge, "during", ErrorKind::Other, true);
     judge.findings()
 }

@@ -27,6 +27,9 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 /// The first look back, at a moment that the checks of the hourly window share.
 const AN_HOUR_LATER: u64 = WINDOW_MS + EDGE_MS;
 
+/// The second look back. Past the day by more than a moment, so that a quota of a day has surely been given back.
+const A_DAY_LATER: u64 = DAY_MS + HOUR_MS;
+
 /// Two of the longest months.
 const TWO_MONTHS_MS: u64 = 62 * DAY_MS;
 
@@ -78,7 +81,7 @@ async fn gather_month(g: &mut Gather) -> Result<(), Stop> {
     let start = g.send(valid("start", &mut domain)).await;
     g.wait_after(&start, AN_HOUR_LATER).await?;
     g.send(valid("hour", &mut domain)).await;
-    g.wait_after(&start, DAY_MS).await?;
+    g.wait_after(&start, A_DAY_LATER).await?;
     g.send(valid("day", &mut domain)).await;
     g.wait_after(&start, TWO_MONTHS_MS).await?;
     let settle = g.world().settle;
@@ -110,12 +113,12 @@ fn place_in_month(now: &str) -> Option<(u64, u64)> {
     Some((u64::try_from(now - ms(begin)?).ok()?, u64::try_from(ms(next)? - now).ok()?))
 }
 
-/// How long to wait until a day and an hour fit into what is left of the month, in every time zone; `None` if they do already.
+/// How long to wait until a day and two hours fit into what is left of the month, in every time zone; `None` if they do already.
 fn wait_for_room(now: &str) -> Option<u64> {
     let (since, left) = place_in_month(now)?;
     if since < ZONES_MS {
         Some(ZONES_MS - since)
-    } else if left < ZONES_MS + DAY_MS + HOUR_MS {
+    } else if left < ZONES_MS + A_DAY_LATER + HOUR_MS {
         Some(left + ZONES_MS)
     } else {
         None
@@ -188,6 +191,7 @@ mod tests {
         assert_eq!(wait_for_room("2026-11-15T00:00:00Z"), None);
         assert_eq!(wait_for_room("2026-11-01T01:00:00Z"), Some(ZONES_MS - HOUR_MS));
         assert_eq!(wait_for_room("2026-11-30T23:00:00Z"), Some(HOUR_MS + ZONES_MS));
+        assert_eq!(wait_for_room("2026-11-29T07:30:00Z"), Some(40 * HOUR_MS + HOUR_MS / 2 + ZONES_MS));
         // After the wait it fits.
         assert_eq!(wait_for_room("2026-12-01T15:00:00Z"), None);
         assert_eq!(wait_for_room("no time"), None);

@@ -1,8 +1,7 @@
 //! Volleys: more requests in flight at one instant than a limit admits, each volley for a domain of its own.
 
 use super::limit::{TOKENS, count_served, is_served, most_in_flight, surely_in_one_window};
-use super::{PATH, valid_with};
-use crate::api::Api;
+use super::valid_with;
 use crate::checks::judge::{Judge, Seen};
 use crate::evidence::{Evidence, Exchange, Response};
 use crate::gather::{Domain, DomainWish, Gather, Stop};
@@ -48,12 +47,11 @@ pub async fn send_volleys(g: &mut Gather, wish: &DomainWish, volley: &Volley) ->
 /// Sends one volley, and says whether its requests overlapped.
 pub async fn send_volley(g: &mut Gather, number: usize, domain: &mut Domain, volley: &Volley) -> bool {
     let (at_once, after) = steps(number);
-    g.open_connections(Api::Rndrkit, PATH, volley.size).await;
     let mut requests: Vec<Request> = Vec::new();
     for place in 0..volley.size {
         requests.push(valid_with(&at_once, domain, place % TOKENS));
     }
-    let sent = g.send_together(&requests).await;
+    let sent = g.send_volley(&requests).await;
     for place in 0..volley.follow_up {
         let exchange = g.send(valid_with(&after, domain, place % TOKENS)).await;
         if !is_served(&exchange) {

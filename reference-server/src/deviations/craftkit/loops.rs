@@ -218,7 +218,7 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
 ];
 
 /// Judges by a manifest with the fields of its loops changed.
-fn by_fields(parts: Parts, change: fn(&mut Variable)) -> Parts {
+pub(super) fn by_fields(parts: Parts, change: fn(&mut Variable)) -> Parts {
     judged_by(parts, move |manifest, data| {
         let mut manifest = manifest.clone();
         manifest.loops.iter_mut().flat_map(|one| &mut one.item_fields).for_each(change);
@@ -238,7 +238,7 @@ fn with_loops(parts: Parts, keep: fn(&mut Value) -> bool) -> Parts {
 }
 
 /// Changes the rows of loops before they are judged; an overlong list is refused as it is.
-fn with_rows(parts: Parts, change: fn(&Loop, &mut Vec<Value>)) -> Parts {
+pub(super) fn with_rows(parts: Parts, change: fn(&Loop, &mut Vec<Value>)) -> Parts {
     judged_by(parts, move |manifest, data| {
         let mut data = data.clone();
         for one in &manifest.loops {
@@ -253,7 +253,7 @@ fn with_rows(parts: Parts, change: fn(&Loop, &mut Vec<Value>)) -> Parts {
 }
 
 /// Refuses bodies for what is in the places of loops.
-fn refusing_loops(parts: Parts, refuses: fn(Option<&Value>) -> bool) -> Parts {
+pub(super) fn refusing_loops(parts: Parts, refuses: fn(Option<&Value>) -> bool) -> Parts {
     judged_by(parts, move |manifest, data| {
         match manifest.loops.iter().find(|one| data.is_object() && refuses(data.get(&one.key))) {
             Some(one) => Err(at(&one.key, "Invalid rows")),
@@ -263,7 +263,7 @@ fn refusing_loops(parts: Parts, refuses: fn(Option<&Value>) -> bool) -> Parts {
 }
 
 /// A value that has a type.
-fn sample(data_type: DataType) -> Value {
+pub(super) fn sample(data_type: DataType) -> Value {
     match data_type {
         DataType::Number | DataType::Currency => json!(1),
         DataType::Boolean => json!(true),

@@ -1,6 +1,7 @@
 //! Deviations of CraftKit's inbound render hook, one file a topic.
 
 mod answers;
+mod between;
 mod bodies;
 mod credentials;
 mod errors;
@@ -18,6 +19,9 @@ mod webhooks;
 mod wraps;
 
 use super::Deviation;
+
+/// Deviations between the documents' examples.
+pub(super) const BETWEEN: &[Deviation] = between::DEVIATIONS;
 
 /// The lists of all topics.
 pub(super) const TOPICS: &[&[Deviation]] = &[

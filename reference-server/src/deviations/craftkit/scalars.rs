@@ -304,11 +304,13 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
     },
 ];
 
-fn is_number(data_type: DataType) -> bool {
+/// True for the types of numbers.
+pub(super) fn is_number(data_type: DataType) -> bool {
     matches!(data_type, DataType::Number | DataType::Currency)
 }
 
-fn is_text(data_type: DataType) -> bool {
+/// True for the types of free text.
+pub(super) fn is_text(data_type: DataType) -> bool {
     matches!(data_type, DataType::Text | DataType::LongText)
 }
 
@@ -344,7 +346,7 @@ fn given<'v>(data: &'v Value, variable: &Variable) -> Option<&'v Value> {
 }
 
 /// Does not judge variables for which some value is sent.
-fn tolerating(parts: Parts, tolerates: fn(&Variable, &Value) -> bool) -> Parts {
+pub(super) fn tolerating(parts: Parts, tolerates: fn(&Variable, &Value) -> bool) -> Parts {
     judged_by(parts, move |manifest, data| {
         let judged = |variable: &Variable| !given(data, variable).is_some_and(|value| tolerates(variable, value));
         validate(&restricted(manifest, judged), data)
@@ -352,7 +354,7 @@ fn tolerating(parts: Parts, tolerates: fn(&Variable, &Value) -> bool) -> Parts {
 }
 
 /// Refuses bodies that fit but have some value.
-fn objecting(parts: Parts, objects: fn(&Variable, &Value) -> bool) -> Parts {
+pub(super) fn objecting(parts: Parts, objects: fn(&Variable, &Value) -> bool) -> Parts {
     judged_by(parts, move |manifest, data| {
         let kept = validate(manifest, data)?;
         let at_fault = |variable: &&Variable| given(data, variable).is_some_and(|value| objects(variable, value));

@@ -1,6 +1,7 @@
 //! What inbound renders share with others: how bodies are judged, and the webhook that announces them.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -41,7 +42,11 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
         why: "deliveries are planned by the render route",
         turns_red: &["craftkit.pipeline.outgoing-webhook"],
         consequences: &[],
-        change: |parts| sending(parts, Webhooks { event: |_| None, ..Webhooks::DOCUMENTED }),
+        change: |parts| {
+            let inbound = Inbound::default();
+            let hook_rules = Arc::new(NotesInbound { rules: parts.hook_rules.clone(), inbound: inbound.clone() });
+            Parts { hook_rules, outgoing: Arc::new(SilentOnInbound(inbound)), ..parts }
+        },
     },
     Deviation {
         name: "webhook-of-another-event",
@@ -210,6 +215,48 @@ impl HookRules for RenderRoute {
     }
 }
 
+/// Ids that calls of the hook gave to renders.
+type Inbound = Arc<Mutex<HashSet<Uuid>>>;
+
+/// Notes which renders come from the hook.
+struct NotesInbound {
+    rules: Arc<dyn HookRules>,
+    inbound: Inbound,
+}
+
+impl HookRules for NotesInbound {
+    fn hook(&self, judges: &Judges, state: &HookState, command: &HookCommand, now: Millis) -> Decision {
+        self.inbound.lock().expect("no holder of this lock panics").insert(command.render_id);
+        self.rules.hook(judges, state, command, now)
+    }
+
+    fn render(&self, judges: &Judges, state: &RenderState, command: &RenderCommand, now: Millis) -> Decision {
+        self.rules.render(judges, state, command, now)
+    }
+}
+
+/// Announces the renders of the render route only.
+struct SilentOnInbound(Inbound);
+
+impl Outgoing for SilentOnInbound {
+    fn event(&self, to: &Subscription, render: &QueuedRender, status: RenderStatus) -> Option<&'static str> {
+        let inbound = self.0.lock().expect("no holder of this lock panics").contains(&render.id);
+        if inbound { None } else { DocumentedWebhooks.event(to, render, status) }
+    }
+
+    fn body(&self, event: &str, render: &QueuedRender, status: RenderStatus, completed: Millis) -> String {
+        DocumentedWebhooks.body(event, render, status, completed)
+    }
+
+    fn compose(&self, delivery: &Delivery, now: Millis) -> Posted {
+        DocumentedWebhooks.compose(delivery, now)
+    }
+
+    fn settle(&self, delivery: &Delivery, answered: bool, now: Millis) -> Settled {
+        DocumentedWebhooks.settle(delivery, answered, now)
+    }
+}
+
 fn sending(parts: Parts, webhooks: Webhooks) -> Parts {
     Parts { outgoing: Arc::new(webhooks), ..parts }
 }
@@ -236,8 +283,8 @@ impl Webhooks {
 }
 
 impl Outgoing for Webhooks {
-    fn event(&self, to: &Subscription, status: RenderStatus) -> Option<&'static str> {
-        DocumentedWebhooks.event(to, status).and_then(self.event)
+    fn event(&self, to: &Subscription, render: &QueuedRender, status: RenderStatus) -> Option<&'static str> {
+        DocumentedWebhooks.event(to, render, status).and_then(self.event)
     }
 
     fn body(&self, event: &str, render: &QueuedRender, status: RenderStatus, completed: Millis) -> String {

@@ -83,7 +83,7 @@ const PER_CONNECTION: Deviation = Deviation {
     defect: "counts each connection apart",
     why: "the count is kept with the connection's other state",
     turns_red: &["rndrkit.rate.ten-per-hour"],
-    // Requests at once travel over connections of their own, so more than ten of them are served.
+    // Every request travels over a connection of its own, so none is ever refused.
     consequences: &["rndrkit.rate.concurrent-ceiling"],
     change: |parts| keyed(parts, |attempt| format!("{}#{}", attempt.domain, attempt.connection)),
 };
@@ -107,13 +107,25 @@ impl Limiter for Keyed {
 /// Processes that a balancer spreads requests over.
 const PROCESSES: u64 = 2;
 
+/// How many are served before the first refusal depends on which process the requests in between
+/// went to, and all of them together serve more at once than that. So every rule suffers that
+/// compares how many are served in two rows of requests.
+const IRREGULAR: &[&str] = &[
+    "rndrkit.rate.concurrent-ceiling",
+    "rndrkit.rate.shared-across-tokens",
+    "rndrkit.rate.independent-domains",
+    "rndrkit.rate.counts-invalid-body",
+    "rndrkit.rate.counts-invalid-paths",
+    "rndrkit.rate.unauthenticated-free",
+    "rndrkit.rate.window-not-sliding",
+];
+
 const PER_PROCESS_OF_CONNECTION: Deviation = Deviation {
     name: "limit-per-process-of-connection",
     defect: "runs as several processes with a count each, and a connection stays with one of them",
     why: "the count is a variable of the process, and it is deployed more than once",
     turns_red: &["rndrkit.rate.ten-per-hour"],
-    // Requests at once travel over connections of their own, which lead to all the processes.
-    consequences: &["rndrkit.rate.concurrent-ceiling"],
+    consequences: IRREGULAR,
     change: |parts| {
         let process: Process = |_, attempt| attempt.connection % PROCESSES;
         Parts { limiter: Arc::new(PerProcess { requests: AtomicU64::new(0), process }), ..parts }
@@ -125,17 +137,7 @@ const PER_PROCESS_OF_REQUEST: Deviation = Deviation {
     defect: "runs as several processes with a count each, and requests go round among them",
     why: "the count is a variable of the process, and it is deployed more than once",
     turns_red: &["rndrkit.rate.ten-per-hour"],
-    // How many are served before the first refusal depends on which process the requests in between
-    // went to, and all of them together serve more at once than that.
-    // The same is true of every rule that compares how many are served in two rows of requests.
-    consequences: &[
-        "rndrkit.rate.concurrent-ceiling",
-        "rndrkit.rate.shared-across-tokens",
-        "rndrkit.rate.independent-domains",
-        "rndrkit.rate.counts-invalid-body",
-        "rndrkit.rate.counts-invalid-paths",
-        "rndrkit.rate.unauthenticated-free",
-    ],
+    consequences: IRREGULAR,
     change: |parts| {
         let process: Process = |request, _| request % PROCESSES;
         Parts { limiter: Arc::new(PerProcess { requests: AtomicU64::new(0), process }), ..parts }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod auth;
+mod between;
 mod bodies;
 mod counting;
 mod domains;
@@ -16,6 +17,9 @@ mod windows;
 mod wrap;
 
 use super::Deviation;
+
+/// Deviations between the documents' examples.
+pub(super) const BETWEEN: &[Deviation] = between::DEVIATIONS;
 
 /// The lists of all topics, in the order of the rules they break.
 pub(super) const TOPICS: &[&[Deviation]] = &[

@@ -39,10 +39,10 @@ const COUNT: &[&str] = &["rndrkit.selective.pages-queued"];
 const OVER_TWENTY: &[&str] = &["rndrkit.selective.over-twenty"];
 
 /// What an entry of the list is worth: a path, or nothing.
-type ReadPath = fn(&Value) -> Option<String>;
+pub(super) type ReadPath = fn(&Value) -> Option<String>;
 
 /// Reads a body like the reference, but for what is a path and how many are taken.
-fn listed(kind: Option<&[u8]>, body: &[u8], most: usize, path: ReadPath) -> Result<Asked, Refusal> {
+pub(super) fn listed(kind: Option<&[u8]>, body: &[u8], most: usize, path: ReadPath) -> Result<Asked, Refusal> {
     let asked = read(kind, body);
     let urls = fields(body).remove("urls");
     match (&asked, urls) {
@@ -54,7 +54,8 @@ fn listed(kind: Option<&[u8]>, body: &[u8], most: usize, path: ReadPath) -> Resu
     }
 }
 
-fn valid(entry: &Value) -> Option<String> {
+/// A valid path.
+pub(super) fn valid(entry: &Value) -> Option<String> {
     entry.as_str().filter(|path| path.starts_with('/')).map(str::to_owned)
 }
 

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::super::observer;
 use super::super::reading::said;
+use super::send_control;
 use crate::api::Api;
-use crate::checks::craftkit::{hook, is_accepted, repeated, send_first, variable};
+use crate::checks::craftkit::{hook, is_accepted, repeated, variable};
 use crate::checks::{Check, Needs};
 use crate::gather::{Gather, Stop};
 use crate::target::protocol::Method;
@@ -71,7 +72,7 @@ fn body(key: &str, value: Option<Value>) -> String {
 
 async fn gather_values(g: &mut Gather) -> Result<(), Stop> {
     let template = g.template(&manifest(), json!({})).await?;
-    let control = send_first(g, hook("control", &template, body("title", Some(json!("Control"))))).await;
+    let control = send_control(g, hook("control", &template, body("title", Some(json!("Control"))))).await;
     if !is_accepted(&control) {
         return Err(Stop::Inconclusive("a body that fits its manifest was not accepted".to_owned()));
     }

@@ -1,0 +1,155 @@
+//! Puts requests in order of their start, and drops refusals that say nothing new.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::marker::PhantomData;
+
+use super::known::Span;
+use super::rules::{NEVER, Rules};
+use crate::audit::{Kind, Request};
+
+/// Fewer requests than these are not worth a pass.
+const BATCH: usize = 1024;
+
+/// Requests that wait until no earlier one can come.
+#[derive(Debug)]
+pub(super) struct Order {
+    waiting: Vec<Request>,
+    /// Fewer are not worth a pass.
+    batch: usize,
+    /// How many must wait before the next pass, so that a pass costs little for each.
+    enough: usize,
+}
+
+impl Order {
+    pub(super) fn new() -> Order {
+        Order { waiting: Vec::new(), batch: BATCH, enough: 0 }
+    }
+
+    /// Makes every pass worth its while.
+    pub(super) fn work_at_once(&mut self) {
+        self.batch = 0;
+    }
+
+    pub(super) fn push(&mut self, request: Request) {
+        self.waiting.push(request);
+    }
+
+    /// Whether a pass is worth its while.
+    pub(super) fn is_due(&self) -> bool {
+        self.batch == 0 || self.waiting.len() >= self.enough.max(self.batch)
+    }
+
+    /// The earliest start of all that wait, if it is before `before`.
+    pub(super) fn first(&self, before: i64) -> Option<i64> {
+        self.waiting.iter().map(|request| request.start).min().filter(|start| *start < before)
+    }
+
+    /// Gives all requests that start before `before`, by start.
+    pub(super) fn release(&mut self, before: i64, mut give: impl FnMut(Request)) {
+        // A stable sort takes advantage of what is in order already, which is nearly all.
+        self.waiting.sort_by_key(|request| request.start);
+        let ready = self.waiting.partition_point(|request| request.start < before);
+        self.waiting.drain(..ready).for_each(&mut give);
+        self.enough = 2 * self.waiting.len();
+    }
+}
+
+/// Drops refusals that say nothing new.
+///
+/// A refusal says that at some instant in it a window was full. Two kinds say nothing new: one that contains another, and
+/// one between two others so close that both must fall into the same window, because too few requests can have counted
+/// meanwhile to fill a second.
+#[derive(Debug)]
+pub(super) struct Thinning<R> {
+    limit: usize,
+    /// Refusals of which a later one could still be contained; starts and ends both ascend.
+    open: VecDeque<Span>,
+    /// Requests that may have counted, by start, which `latest` does not have yet: start and last instant.
+    ahead: VecDeque<(i64, i64)>,
+    /// The `limit` latest last instants of requests that may have counted and started before the run's last refusal ended.
+    latest: BinaryHeap<Reverse<i64>>,
+    /// The start of the first refusal of the run, which has been given already.
+    first: Option<i64>,
+    /// The last refusal of the run, if it is not the first.
+    last: Option<Span>,
+    rules: PhantomData<R>,
+}
+
+impl<R: Rules> Thinning<R> {
+    pub(super) fn new(limit: usize) -> Thinning<R> {
+        Thinning {
+            limit,
+            open: VecDeque::new(),
+            ahead: VecDeque::new(),
+            latest: BinaryHeap::new(),
+            first: None,
+            last: None,
+            rules: PhantomData,
+        }
+    }
+
+    /// Takes the next request by start.
+    pub(super) fn take(&mut self, request: &Request) {
+        match request.kind {
+            Kind::Refused => {
+                while self.open.back().is_some_and(|span| R::says_nothing_new(span.end, request.end)) {
+                    self.open.pop_back();
+                }
+                self.open.push_back(Span { n: request.n, start: request.start, end: request.end });
+            }
+            Kind::Counted => self.ahead.push_back((request.start, request.end)),
+            Kind::Perhaps { until } => self.ahead.push_back((request.start, until.unwrap_or(NEVER))),
+        }
+    }
+
+    /// Gives the refusals that say something, by start. All requests that start before `before` have been taken.
+    pub(super) fn release(&mut self, before: i64, mut give: impl FnMut(Span)) {
+        while self.open.front().is_some_and(|span| span.end < before) {
+            let Some(span) = self.open.pop_front() else { break };
+            self.count_up_to(span.end);
+            match (self.first, self.last) {
+                (Some(first), _) if !self.can_refill(first) => self.last = Some(span),
+                (_, last) => {
+                    // The last of the run before ends it, and begins one with this if they belong together.
+                    if let Some(last) = last {
+                        give(last);
+                    }
+                    let joined = last.filter(|last| !self.can_refill(last.start));
+                    match joined {
+                        Some(last) => (self.first, self.last) = (Some(last.start), Some(span)),
+                        None => {
+                            give(span);
+                            (self.first, self.last) = (Some(span.start), None);
+                        }
+                    }
+                }
+            }
+        }
+        if before == NEVER {
+            self.last.take().into_iter().for_each(give);
+        }
+    }
+
+    /// The first start among refusals that were taken and neither given nor dropped; `before` if there are none.
+    pub(super) fn held(&self, before: i64) -> i64 {
+        let start = self.last.as_ref().or(self.open.front()).map_or(before, |span| span.start);
+        start.min(before)
+    }
+
+    fn count_up_to(&mut self, end: i64) {
+        while self.ahead.front().is_some_and(|(start, _)| *start <= end) {
+            let Some((_, last)) = self.ahead.pop_front() else { break };
+            self.latest.push(Reverse(last));
+            if self.latest.len() > self.limit {
+                self.latest.pop();
+            }
+        }
+    }
+
+    /// Whether a window can have been filled after the refusal that starts at `first`.
+    fn can_refill(&self, first: i64) -> bool {
+        let able = self.latest.len();
+        R::can_refill(self.limit, able) && self.latest.peek().is_some_and(|Reverse(end)| *end > first)
+    }
+}

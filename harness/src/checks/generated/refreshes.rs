@@ -1,0 +1,521 @@
+//! Generated interleavings of refreshes with what happens to domains, held against the model of the contract.
+
+use proptest::prelude::{Just, Strategy, prop, prop_oneof};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::patience::Patience;
+use super::trial::{Property, gather, judge};
+use crate::api::Api;
+use crate::checks::judge::{Judge, Seen, outcome};
+use crate::checks::rndrkit::{offers, refresh, text};
+use crate::checks::{Check, Needs, Sabotage};
+use crate::evidence::{ClockKind, Evidence, GeneratedCase, Response};
+use crate::gather::{Domain, DomainWish, Gather, Stop, Token};
+use crate::model::{Ask, Counting, Moment, RefreshModel, Refreshed, Seeing, Unacceptable};
+use crate::secret::Secret;
+use crate::target::http::Request;
+use crate::target::protocol::Method;
+use crate::verdict::Finding;
+
+const DOMAINS: usize = 2;
+const TOKENS: usize = 2;
+/// Known paths of a domain: more than a sequence can name.
+const PAGES: usize = 150;
+/// One sequence is generated for so many cases of the run.
+const CASES_EACH: u32 = 4;
+const HOUR_MIN: u64 = 60;
+
+const TEN: &str = "rndrkit.rate.ten-per-hour";
+const BODIES: &str = "rndrkit.rate.counts-invalid-body";
+const PATHS: &str = "rndrkit.rate.counts-invalid-paths";
+const EXTENDED: &str = "rndrkit.rate.window-not-extended";
+const ANCHORED: &str = "rndrkit.rate.window-anchored";
+const REVOKED: &str = "rndrkit.auth.token-revoked";
+const UNKNOWN: &str = "rndrkit.auth.token-unknown";
+const INACTIVE: &str = "rndrkit.domain.inactive";
+const STARTER: &str = "rndrkit.plan.starter";
+const PRO: &str = "rndrkit.plan.pro";
+const QUOTA: &str = "rndrkit.quota.reached";
+const SERVED: &str = "rndrkit.selective.accepted";
+const OBJECT: &str = "rndrkit.body.empty-object";
+const NO_PATH: &str = "rndrkit.paths.none-valid";
+
+/// The check.
+pub(super) const REFRESHES: Check = Check {
+    id: Refreshes::CHECK,
+    rules: &[
+        REVOKED, UNKNOWN, SERVED, OBJECT, NO_PATH, INACTIVE, STARTER, PRO, TEN, BODIES, PATHS, ANCHORED, EXTENDED,
+        QUOTA,
+    ],
+    needs: Needs::fixtures(Api::Rndrkit, &[Method::DomainCreate]).generated().alone(),
+    gather: |g| Box::pin(gather::<Refreshes>(g)),
+    judge: |evidence| judge::<Refreshes>(&REFRESHES, evidence),
+    sabotages: &[
+        Sabotage { defect: "serves an eleventh request", turns_red: &[TEN], apply: |seen| turn(seen, 429, 200, TEN) },
+        Sabotage { defect: "does not count `{}`", turns_red: &[BODIES], apply: |seen| turn(seen, 429, 200, BODIES) },
+        Sabotage {
+            defect: "does not count lists without a path",
+            turns_red: &[PATHS],
+            apply: |seen| turn(seen, 429, 200, PATHS),
+        },
+        Sabotage {
+            defect: "keeps a window for more than an hour",
+            turns_red: &[ANCHORED],
+            apply: |seen| turn(seen, 200, 429, ANCHORED),
+        },
+        Sabotage {
+            defect: "begins the hour again with a refusal",
+            turns_red: &[EXTENDED],
+            apply: |seen| turn(seen, 200, 429, EXTENDED),
+        },
+        Sabotage {
+            defect: "revokes all tokens with one",
+            turns_red: &[REVOKED],
+            apply: |seen| turn(seen, 200, 401, REVOKED),
+        },
+        Sabotage { defect: "knows every token", turns_red: &[UNKNOWN], apply: |seen| turn(seen, 401, 200, UNKNOWN) },
+        Sabotage { defect: "fails now and then", turns_red: &[SERVED], apply: |seen| turn(seen, 200, 500, SERVED) },
+        Sabotage { defect: "refreshes for `{}`", turns_red: &[OBJECT], apply: |seen| turn(seen, 400, 200, OBJECT) },
+        Sabotage {
+            defect: "refreshes for no path",
+            turns_red: &[NO_PATH],
+            apply: |seen| turn(seen, 400, 200, NO_PATH),
+        },
+        Sabotage {
+            defect: "serves an inactive domain",
+            turns_red: &[INACTIVE],
+            apply: |seen| turn(seen, 403, 200, INACTIVE),
+        },
+        Sabotage {
+            defect: "serves the plan Starter",
+            turns_red: &[STARTER],
+            apply: |seen| turn(seen, 403, 200, STARTER),
+        },
+        Sabotage { defect: "serves the plan Pro", turns_red: &[PRO], apply: |seen| turn(seen, 403, 200, PRO) },
+        Sabotage { defect: "forgets the quota", turns_red: &[QUOTA], apply: |seen| turn(seen, 403, 200, QUOTA) },
+    ],
+};
+
+/// Changes the first answer of one status that shows the rule broken, and no other, once it has another status.
+fn turn(evidence: &mut Evidence, from: u16, to: u16, rule: &str) {
+    let turned = Response::json_of(to, &json!({"message": text::QUEUED, "error": text::RATE, "pagesQueued": 1}));
+    for at in 0..evidence.exchanges.len() {
+        if !evidence.exchanges[at].is(from) {
+            continue;
+        }
+        let honest = evidence.exchanges[at].response.replace(turned.clone());
+        let findings = judge::<Refreshes>(&REFRESHES, evidence);
+        let red: Vec<&str> = findings.iter().filter(|one| one.status.is_red()).map(|one| one.rule.as_str()).collect();
+        if !red.is_empty() && red.iter().all(|found| *found == rule) {
+            return;
+        }
+        evidence.exchanges[at].response = honest;
+    }
+    panic!("no answer with {from} shows `{rule}` alone once it is {to}");
+}
+
+/// What happens, one thing after the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sequence {
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Step {
+    Refresh { domain: usize, token: usize, ask: Ask, times: usize },
+    Revoke { domain: usize, token: usize },
+    Plan { domain: usize, plan: Plan },
+    Deactivate { domain: usize },
+    Exhaust { domain: usize },
+    Pass { minutes: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Plan {
+    Starter,
+    Pro,
+    AgencyPlus,
+}
+
+impl Plan {
+    fn name(self) -> &'static str {
+        match self {
+            Plan::Starter => "starter",
+            Plan::Pro => "pro",
+            Plan::AgencyPlus => "agency_plus",
+        }
+    }
+}
+
+fn minutes(choices: Vec<u64>) -> impl Strategy<Value = Step> {
+    prop::sample::select(choices).prop_map(|minutes| Step::Pass { minutes })
+}
+
+fn pages(domain: usize, token: usize, times: usize) -> Step {
+    Step::Refresh { domain, token, ask: Ask::Page, times }
+}
+
+fn step() -> impl Strategy<Value = Vec<Step>> {
+    let ask = prop_oneof![
+        8 => Just(Ask::Page),
+        1 => Just(Ask::All),
+        2 => Just(Ask::Nothing),
+        2 => Just(Ask::NoPath),
+        1 => Just(Ask::UnknownToken),
+    ];
+    let times = prop_oneof![2 => Just(1_usize), 3 => 1..=9_usize];
+    let plan = prop::sample::select(vec![Plan::AgencyPlus, Plan::Starter, Plan::Pro]);
+    let step = prop_oneof![
+        12 => (0..DOMAINS, 0..TOKENS, ask, times).prop_map(|(domain, token, ask, times)| {
+            let times = if ask == Ask::Page { times } else { 1 };
+            Step::Refresh { domain, token, ask, times }
+        }),
+        3 => minutes(vec![7, 13, 29, 37, 61, 90]),
+        1 => (0..DOMAINS, 0..TOKENS).prop_map(|(domain, token)| Step::Revoke { domain, token }),
+        2 => (0..DOMAINS, plan).prop_map(|(domain, plan)| Step::Plan { domain, plan }),
+        1 => (0..DOMAINS).prop_map(|domain| Step::Exhaust { domain }),
+        1 => (0..DOMAINS).prop_map(|domain| Step::Deactivate { domain }),
+    ];
+    step.prop_map(|step| vec![step])
+}
+
+/// A window from its first request to after its end: chance alone would seldom use one up.
+fn window() -> impl Strategy<Value = Vec<Step>> {
+    let first = prop_oneof![Just(None), Just(Some(Ask::Nothing)), Just(Some(Ask::NoPath))];
+    let (middle, end) = (minutes(vec![29, 37]), minutes(vec![7, 29, 37, 61]));
+    (0..DOMAINS, first, 7..=11_usize, middle, 1..=2_usize, end, 1..=3_usize).prop_map(
+        |(domain, first, spent, middle, refused, end, again)| {
+            let first = first.map(|ask| Step::Refresh { domain, token: 1, ask, times: 1 });
+            let rest = [pages(domain, 0, spent), middle, pages(domain, 1, refused), end, pages(domain, 0, again)];
+            first.into_iter().chain(rest).collect()
+        },
+    )
+}
+
+/// In a new window, something that ends what the domain may do, seen by requests with both tokens.
+fn ending(domain: usize) -> impl Strategy<Value = Vec<Step>> {
+    let ends = vec![
+        Step::Plan { domain, plan: Plan::Starter },
+        Step::Plan { domain, plan: Plan::Pro },
+        Step::Exhaust { domain },
+        Step::Deactivate { domain },
+        Step::Revoke { domain, token: 0 },
+    ];
+    prop::sample::select(ends)
+        .prop_map(move |end| vec![Step::Pass { minutes: 90 }, end, pages(domain, 0, 1), pages(domain, 1, 1)])
+}
+
+/// What holds for every sequence of refreshes.
+pub(super) struct Refreshes;
+
+impl Property for Refreshes {
+    type Case = Sequence;
+
+    const CHECK: &'static str = "rndrkit/generated/interleavings";
+
+    fn share(cases: u32) -> u32 {
+        cases.div_ceil(CASES_EACH)
+    }
+
+    fn strategy() -> impl Strategy<Value = Sequence> {
+        let scenes = prop::collection::vec(prop_oneof![10 => step(), 2 => window()], 4..=12);
+        (scenes, ending(0), ending(1))
+            .prop_map(|(scenes, first, second)| Sequence { steps: [scenes.concat(), first, second].concat() })
+    }
+
+    async fn try_cases(g: &mut Gather, cases: &[(String, Sequence)]) -> Result<(), Stop> {
+        for (label, sequence) in cases {
+            let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
+            g.keep_case(GeneratedCase { label: label.clone(), case, control: None, stands_for: 0 });
+            Live::open(g, label).await?.run(sequence).await?;
+        }
+        Ok(())
+    }
+
+    fn judge(evidence: &Evidence, label: &str, sequence: &Sequence, _control: &str) -> Vec<Finding> {
+        let mut judge = Judge::new(evidence);
+        let replay = Replay::of(evidence, label, sequence, Counting::Documented);
+        for (rule, seen, words) in &replay.held {
+            judge.rule(rule).that(true, words.clone(), words.clone(), Some(seen.at));
+        }
+        if let Some(seen) = replay.silent {
+            judge.rule(SERVED).expects_of(seen, &[outcome("an answer", |_| true)]);
+        }
+        if let Some(wrong) = &replay.wrong {
+            let rule = broken(evidence, label, sequence, wrong);
+            let acceptable = wrong.why.acceptable.iter().map(|answer| format!("{answer:?}"));
+            let words = format!("by everything that came before: {}", acceptable.collect::<Vec<_>>().join(" or "));
+            judge.rule(rule).expects_of(wrong.seen, &[outcome(words, |_| false)]);
+        }
+        judge.findings()
+    }
+}
+
+/// A sequence under way.
+struct Live<'g> {
+    g: &'g mut Gather,
+    label: String,
+    domains: Vec<Domain>,
+    model: RefreshModel,
+    patience: Patience,
+}
+
+impl<'g> Live<'g> {
+    async fn open(g: &'g mut Gather, label: &str) -> Result<Live<'g>, Stop> {
+        let mut domains = Vec::new();
+        for number in 1..=DOMAINS {
+            domains.push(g.domain(DomainWish::default().pages(PAGES).tokens(TOKENS)).await?);
+            g.label_last_call(format!("{label}/domain-{number}"));
+        }
+        let model = RefreshModel::new(g.evidence().clock, Counting::Documented, DOMAINS, TOKENS);
+        let patience = Patience::new(g.world().settle);
+        Ok(Live { g, label: label.to_owned(), domains, model, patience })
+    }
+
+    async fn run(mut self, sequence: &Sequence) -> Result<(), Stop> {
+        for (place, step) in sequence.steps.iter().enumerate() {
+            let label = format!("{}/{place}", self.label);
+            match step {
+                Step::Refresh { domain, token, ask, times } => {
+                    for number in 1..=*times {
+                        let what = (*domain % DOMAINS, *token % TOKENS, *ask);
+                        if !self.refresh(&format!("{label}.{number}"), what).await {
+                            return Ok(());
+                        }
+                    }
+                }
+                change => self.change(&label, change).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// False once an answer was wrong or did not come: nothing follows from what is sent after it.
+    async fn refresh(&mut self, label: &str, what: (usize, usize, Ask)) -> bool {
+        loop {
+            let request = self.request(label, what);
+            let exchange = self.g.send(request).await;
+            let Some(status) = exchange.status() else { return false };
+            let at = Moment::of(&exchange);
+            if self.model.answered(what, status, at, Seeing::Settled).is_ok() {
+                return true;
+            }
+            let before = self.model.clone().answered(what, status, at, Seeing::Unsettled).is_ok();
+            if !before || !self.patience.wait().await {
+                return false;
+            }
+            self.g.mark_unsettled();
+            let known = self.model.answered(what, status, at, Seeing::Unsettled);
+            known.expect("the same was acceptable a moment ago");
+        }
+    }
+
+    fn request(&mut self, label: &str, (domain, token, ask): (usize, usize, Ask)) -> Request {
+        let domain = &mut self.domains[domain];
+        let body = match ask {
+            Ask::Page | Ask::UnknownToken => json!({"urls": domain.fresh_pages(1)}),
+            Ask::All => json!({"all": true}),
+            Ask::Nothing => json!({}),
+            Ask::NoPath => json!({"urls": ["about"]}),
+        };
+        let token = &domain.tokens[token];
+        if ask == Ask::UnknownToken {
+            return refresh(label, &never_issued(token), &body);
+        }
+        refresh(label, token, &body)
+    }
+
+    async fn change(&mut self, label: &str, step: &Step) -> Result<(), Stop> {
+        let method = match step {
+            Step::Refresh { .. } => return Ok(()),
+            Step::Revoke { .. } => Method::TokenRevoke,
+            Step::Plan { .. } | Step::Deactivate { .. } | Step::Exhaust { .. } => Method::DomainUpdate,
+            Step::Pass { minutes } => {
+                if self.g.evidence().clock == ClockKind::Manual && offers(self.g, Method::ClockAdvance) {
+                    self.g.let_pass(minutes * 60_000).await?;
+                    self.model.pass();
+                }
+                return Ok(());
+            }
+        };
+        if !offers(self.g, method) || self.is_done(step) {
+            return Ok(());
+        }
+        match step {
+            Step::Revoke { domain, token } => {
+                let (domain, token) = (&self.domains[domain % DOMAINS], token % TOKENS);
+                self.g.revoke(domain, &domain.tokens[token]).await?;
+            }
+            Step::Plan { domain, plan } => self.update(*domain, json!({"plan": plan.name()})).await?,
+            Step::Deactivate { domain } => self.update(*domain, json!({"active": false})).await?,
+            Step::Exhaust { domain } => {
+                self.update(*domain, json!({"renders_used": 1000, "monthly_render_limit": 1000})).await?;
+            }
+            Step::Refresh { .. } | Step::Pass { .. } => {}
+        }
+        self.g.label_last_call(label.to_owned());
+        apply(&mut self.model, step);
+        self.patience.begin();
+        Ok(())
+    }
+
+    /// A revoked token cannot be revoked again.
+    fn is_done(&self, step: &Step) -> bool {
+        let label = format!("{}/", self.label);
+        let calls = self.g.evidence().fixtures.iter().filter(|call| call.label.starts_with(&label));
+        let Step::Revoke { domain, token } = step else { return false };
+        let id = Value::from(self.domains[domain % DOMAINS].tokens[token % TOKENS].id.as_str());
+        calls.filter(|call| call.method == Method::TokenRevoke.name()).any(|call| call.params.get("id") == Some(&id))
+    }
+
+    async fn update(&mut self, domain: usize, changes: Value) -> Result<(), Stop> {
+        self.g.update_domain(&self.domains[domain % DOMAINS], changes).await
+    }
+}
+
+/// A value of a token's form that was never issued: a live one with its last characters turned round.
+fn never_issued(token: &Token) -> Token {
+    let value = token.value.expose();
+    let turned = value.chars().map(|character| match character {
+        '0'..='8' => char::from_digit(character.to_digit(10).unwrap_or(0) + 1, 10).unwrap_or('0'),
+        '9' => '0',
+        other => other,
+    });
+    let turned: String = turned.collect();
+    Token { id: token.id.clone(), value: Secret::new(if turned == value { format!("{value}0") } else { turned }) }
+}
+
+fn apply(model: &mut RefreshModel, step: &Step) {
+    match step {
+        Step::Refresh { .. } => {}
+        Step::Revoke { domain, token } => model.revoke(domain % DOMAINS, token % TOKENS),
+        Step::Plan { domain, plan } => model.set_plan(domain % DOMAINS, *plan == Plan::AgencyPlus),
+        Step::Deactivate { domain } => model.deactivate(domain % DOMAINS),
+        Step::Exhaust { domain } => model.exhaust(domain % DOMAINS),
+        Step::Pass { .. } => model.pass(),
+    }
+}
+
+/// An answer that nothing explains.
+struct Wrong<'a> {
+    seen: Seen<'a>,
+    status: u16,
+    what: (usize, usize, Ask),
+    why: Unacceptable<Refreshed>,
+    plan: Plan,
+    revoked: bool,
+    passed_min: u64,
+}
+
+/// What the evidence of one sequence amounts to.
+struct Replay<'a> {
+    held: Vec<(&'static str, Seen<'a>, String)>,
+    wrong: Option<Wrong<'a>>,
+    silent: Option<Seen<'a>>,
+}
+
+impl<'a> Replay<'a> {
+    fn of(evidence: &'a Evidence, label: &str, sequence: &Sequence, counting: Counting) -> Replay<'a> {
+        let mut model = RefreshModel::new(evidence.clock, counting, DOMAINS, TOKENS);
+        let mut plans = [Plan::AgencyPlus; DOMAINS];
+        let mut passed_min = 0;
+        let mut replay = Replay { held: Vec::new(), wrong: None, silent: None };
+        let own = format!("{label}/");
+        let exchanges = evidence.exchanges.iter().enumerate().filter(|(_, exchange)| exchange.label.starts_with(&own));
+        let mut exchanges = exchanges.peekable();
+        for (place, step) in sequence.steps.iter().enumerate() {
+            let name = format!("{label}/{place}");
+            let Step::Refresh { domain, token, ask, .. } = step else {
+                let made = evidence.fixtures.iter().any(|call| call.label == name && call.result.is_some());
+                if let Step::Pass { minutes } = step {
+                    passed_min += minutes;
+                    model.pass();
+                } else if made {
+                    apply(&mut model, step);
+                    if let Step::Plan { domain, plan } = step {
+                        plans[domain % DOMAINS] = *plan;
+                    }
+                }
+                continue;
+            };
+            let what = (domain % DOMAINS, token % TOKENS, *ask);
+            let of_step = format!("{name}.");
+            while let Some((at, exchange)) = exchanges.next_if(|(_, exchange)| exchange.label.starts_with(&of_step)) {
+                let seen = Seen { at, exchange };
+                let Some(status) = exchange.status() else {
+                    replay.silent = Some(seen);
+                    return replay;
+                };
+                let unsettled = exchange.label.ends_with("/unsettled");
+                let seeing = if unsettled { Seeing::Unsettled } else { Seeing::Settled };
+                let plan = plans[what.0];
+                match model.answered(what, status, Moment::of(exchange), seeing) {
+                    Ok(_) if unsettled => {}
+                    Ok(against) => replay.held.extend(
+                        about(&against, *ask, plan)
+                            .map(|rule| (rule, seen, format!("{status}, as everything before it demands"))),
+                    ),
+                    Err(why) => {
+                        let revoked = model.has_revoked(what.0);
+                        replay.wrong = Some(Wrong { seen, status, what, why, plan, revoked, passed_min });
+                        return replay;
+                    }
+                }
+            }
+        }
+        replay
+    }
+}
+
+/// The rule that an answer is about; none if several conditions stand against the request.
+fn about(against: &std::collections::BTreeSet<Refreshed>, ask: Ask, plan: Plan) -> Option<&'static str> {
+    match against.iter().collect::<Vec<_>>()[..] {
+        [] => (ask != Ask::All).then_some(SERVED),
+        [only] => rule_of(*only, ask, plan),
+        _ => None,
+    }
+}
+
+fn rule_of(error: Refreshed, ask: Ask, plan: Plan) -> Option<&'static str> {
+    Some(match (error, ask, plan) {
+        (Refreshed::Unauthorized, Ask::UnknownToken, _) => UNKNOWN,
+        (Refreshed::Unauthorized, _, _) => REVOKED,
+        (Refreshed::Inactive, _, _) => INACTIVE,
+        (Refreshed::PlanTooSmall, _, Plan::Pro) => PRO,
+        (Refreshed::PlanTooSmall, _, Plan::Starter) => STARTER,
+        (Refreshed::QuotaReached, _, _) => QUOTA,
+        (Refreshed::Limited, _, _) => TEN,
+        (Refreshed::Invalid, Ask::Nothing, _) => OBJECT,
+        (Refreshed::Invalid, _, _) => NO_PATH,
+        (Refreshed::PlanTooSmall, _, Plan::AgencyPlus) | (Refreshed::Served | Refreshed::Other, _, _) => return None,
+    })
+}
+
+/// The rule that a wrong answer breaks.
+fn broken(evidence: &Evidence, label: &str, sequence: &Sequence, wrong: &Wrong<'_>) -> &'static str {
+    let explains = |counting: Counting| {
+        let again = Replay::of(evidence, label, sequence, counting);
+        again.wrong.is_none_or(|other| other.seen.at > wrong.seen.at)
+    };
+    let (_, _, ask) = wrong.what;
+    let sure = wrong.why.against.iter().next().and_then(|error| rule_of(*error, ask, wrong.plan));
+    match (sure, wrong.status) {
+        (Some(TEN), 200..=299) if explains(Counting::BodiesFree) => BODIES,
+        (Some(TEN), 200..=299) if explains(Counting::PathsFree) => PATHS,
+        (Some(rule), _) => rule,
+        (None, 429) if explains(Counting::Extended) => EXTENDED,
+        (None, 429) if wrong.passed_min > HOUR_MIN => ANCHORED,
+        (None, 429) => TEN,
+        (None, 401) if wrong.revoked => REVOKED,
+        (None, _) => SERVED,
+    }
+}
+
+/// True if a kept case can be tried.
+pub(super) fn understands(case: &Value) -> Result<(), serde_json::Error> {
+    serde_json::from_value::<Sequence>(case.clone()).map(|_| ())
+}

@@ -1,0 +1,396 @@
+//! A domain of RndrKit: its refreshes become cases for the pure auditor. Pure.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use scenarios::history::{Action, KeyState, Outcome};
+
+use super::answer::{Answer, View};
+use super::audited::{AuditLevel, Judged, KeyReport, Open, Totals};
+use super::operation::{Again, Findings, Found, Horizon, Placed, Role, Terms, Told, instant};
+use super::overlap::Overlap;
+use super::quota::Quota;
+use crate::api::Api;
+use crate::audit::rate::{Monitor, Schedule};
+use crate::audit::{Kind, Request, Shape, Start, Verdict, Witness};
+
+/// How many requests pass between two promises to the monitors.
+const SETTLE_EVERY: u32 = 64;
+
+/// The most operations around a violation that a timeline shows.
+const CONTEXT_MAX: usize = 40;
+
+/// Watches one domain.
+#[derive(Debug)]
+pub(super) struct Domain {
+    name: String,
+    terms: Terms,
+    fresh: bool,
+    must: Monitor,
+    /// Only where both questions are asked; mostly the answer is the same.
+    should: Option<Monitor>,
+    /// Whether the two questions are different.
+    differs: bool,
+    /// Requests under way, by their start and id.
+    under_way: BTreeMap<(i64, u64), Placed>,
+    /// No request that starts before this is expected.
+    settled: i64,
+    /// Starts on the clock of the windows by real starts, as far as they are not settled; only where these differ.
+    starts: BinaryHeap<Reverse<(i64, i64)>>,
+    /// No start on the clock of the windows before this is expected.
+    floor: i64,
+    since_settled: u32,
+    origin: Option<i64>,
+    overlap: Overlap,
+    quota: Quota,
+    tokens: Tokens,
+    answers: BTreeMap<String, u64>,
+    requests: u64,
+    totals: Totals,
+}
+
+impl Domain {
+    /// A domain of which so much is known at the beginning.
+    pub(super) fn new(name: &str, known: Option<&KeyState>, terms: Terms) -> Domain {
+        let fresh = known.is_some_and(|state| state.fresh);
+        let start = if fresh { Start::Fresh } else { Start::Unknown };
+        Domain {
+            name: name.to_owned(),
+            terms,
+            fresh,
+            must: Monitor::new(terms.window, start),
+            should: terms.both.then(|| Monitor::new(terms.window, start)),
+            differs: false,
+            under_way: BTreeMap::new(),
+            settled: i64::MIN,
+            starts: BinaryHeap::new(),
+            floor: i64::MIN,
+            since_settled: 0,
+            origin: None,
+            overlap: Overlap::default(),
+            quota: Quota::new(terms.reading, known.and_then(|state| state.renders_left)),
+            tokens: Tokens::default(),
+            answers: BTreeMap::new(),
+            requests: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes what is told of it.
+    pub(super) fn take(&mut self, told: Told, horizon: Horizon) -> Result<(), Again> {
+        match told {
+            Told::Invoked(placed) => {
+                self.expect(&placed)?;
+                self.under_way.insert((placed.seen.start, placed.id), placed);
+            }
+            Told::Completed(placed, outcome) => {
+                if self.under_way.remove(&(placed.seen.start, placed.id)).is_none() {
+                    self.expect(&placed)?;
+                }
+                self.end(&placed, Some(&outcome));
+            }
+        }
+        if self.differs && !self.terms.both {
+            return Err(Again::Both);
+        }
+        self.since_settled += 1;
+        if self.since_settled >= SETTLE_EVERY {
+            self.since_settled = 0;
+            self.settle(horizon);
+        }
+        Ok(())
+    }
+
+    fn expect(&self, placed: &Placed) -> Result<(), Again> {
+        if placed.seen.start < self.settled || placed.judged.start < self.floor { Err(Again::Late) } else { Ok(()) }
+    }
+
+    /// Takes an operation that has ended, or never will.
+    fn end(&mut self, placed: &Placed, outcome: Option<&Outcome>) {
+        match &placed.invocation.action {
+            Action::Refresh { token, pages, .. } => {
+                let answer = Answer::of(outcome);
+                self.count(placed, outcome, answer);
+                self.quota.push(placed.id, placed.real, placed.judged.start, *pages, answer);
+                self.tokens.used(token.as_deref(), placed, answer);
+                self.judge(placed, answer);
+            }
+            Action::Revoke { token, .. } => {
+                self.totals.controls += 1;
+                if let Some(end) = placed.real.end.filter(|_| succeeded(outcome)) {
+                    self.tokens.revoked(token, end.saturating_add(self.terms.settle), placed.id);
+                }
+            }
+            Action::Quota { renders_left, .. } => {
+                self.totals.controls += 1;
+                let latest = placed.real.end.map_or(i64::MAX, |end| end.saturating_add(self.terms.settle));
+                let left = renders_left.filter(|_| succeeded(outcome));
+                self.quota.begin(placed.real.start, latest, left);
+            }
+            // No other operation names a domain.
+            Action::Render { .. } | Action::Poll { .. } | Action::Advance { .. } | Action::Queue { .. } => {}
+        }
+    }
+
+    fn count(&mut self, placed: &Placed, outcome: Option<&Outcome>, answer: Answer) {
+        self.requests += 1;
+        self.totals.refreshes += 1;
+        let status = outcome.and_then(|outcome| outcome.status);
+        *self.answers.entry(status.map_or("none".to_owned(), |status| status.to_string())).or_default() += 1;
+        let counter = match answer {
+            Answer::Served => &mut self.totals.counted,
+            Answer::Refused => &mut self.totals.refused,
+            _ => &mut self.totals.perhaps,
+        };
+        *counter += 1;
+        self.totals.foreign_refusals += u64::from(answer == Answer::Foreign);
+        self.overlap.push(placed.seen.start, placed.seen.end.unwrap_or(placed.seen.start));
+        let origin = self.origin.get_or_insert(placed.judged.start);
+        *origin = placed.judged.start.min(*origin);
+    }
+
+    fn judge(&mut self, placed: &Placed, answer: Answer) {
+        let request = |view: View| {
+            let kind = answer.kind(view, placed.judged.end);
+            let end = placed.judged.end.unwrap_or(placed.judged.start);
+            Request { n: placed.id, start: placed.judged.start, end, kind }
+        };
+        let (must, should) = (request(View::Must), request(View::Should));
+        self.differs |= must != should;
+        self.must.push(must);
+        if let Some(monitor) = &mut self.should {
+            monitor.push(should);
+        }
+        if self.terms.driven {
+            self.starts.push(Reverse((placed.seen.start, placed.judged.start)));
+        }
+    }
+
+    /// Forgets what the horizon allows.
+    fn settle(&mut self, horizon: Horizon) {
+        let first = self.under_way.first_key_value().map_or(i64::MAX, |((start, _), _)| *start);
+        let before = horizon.told.min(first).max(horizon.lost);
+        if before <= self.settled {
+            return;
+        }
+        self.lose(before);
+        self.settled = before;
+        let surely = before.saturating_sub(self.terms.slack);
+        self.overlap.settle(before);
+        self.quota.settle(surely);
+        self.floor = if self.terms.driven { self.driven_floor(before) } else { surely };
+        self.must.settle(self.floor);
+        if let Some(monitor) = &mut self.should {
+            monitor.settle(self.floor);
+        }
+    }
+
+    /// Gives up those under way that began before this.
+    fn lose(&mut self, before: i64) {
+        while let Some(entry) = self.under_way.first_entry()
+            && entry.key().0 < before
+        {
+            let placed = entry.remove();
+            self.end(&placed, None);
+        }
+    }
+
+    /// Who starts later in real time does not start earlier on the target's clock.
+    fn driven_floor(&mut self, before: i64) -> i64 {
+        let mut floor = self.floor;
+        while let Some(Reverse((real, judged))) = self.starts.peek().copied()
+            && real < before
+        {
+            self.starts.pop();
+            floor = floor.max(judged);
+        }
+        floor
+    }
+
+    /// All that was found, once all has been told. `moved` says that somebody moved the target's clock and did not say where to.
+    pub(super) fn finish(mut self, moved: bool) -> Findings {
+        self.lose(i64::MAX);
+        let mut findings = Gathered { key: self.name.clone(), found: Vec::new(), open: Vec::new() };
+        let origin = self.origin.unwrap_or(0);
+        let concerned = self.totals.counted + self.totals.refused > 0;
+        let rate = if !concerned {
+            Judged::NotConcerned
+        } else if moved {
+            let reason = "the target's clock was moved, and the refreshes do not say what it showed (`server_start_ms`, `server_end_ms`)";
+            findings.leave_open(AuditLevel::Must, "rate", reason.to_owned());
+            Judged::Inconclusive
+        } else {
+            let must = findings.rate(self.must.finish(), AuditLevel::Must, origin);
+            if let Some(should) = self.should.filter(|_| self.differs && must != Judged::Inconsistent) {
+                findings.rate(should.finish(), AuditLevel::Should, origin);
+            }
+            must
+        };
+        let (quota, needless, expired, quota_findings) = self.quota.finish();
+        findings.found.extend(needless);
+        if expired {
+            let reason = "the history goes on for more than a day, and when the month turned is not known";
+            findings.leave_open(AuditLevel::Should, "quota", reason.to_owned());
+        }
+        let (revocation, used) = self.tokens.finish(self.terms.settle);
+        findings.found.extend(used);
+        let judged = |state: Judged| u64::from(matches!(state, Judged::Consistent | Judged::Inconsistent));
+        self.totals.rate_judged = judged(rate);
+        self.totals.quotas_judged = judged(quota);
+        self.totals.revocations_judged = judged(revocation);
+        Findings {
+            report: KeyReport {
+                api: Api::Rndrkit,
+                key: self.name,
+                fresh: self.fresh,
+                requests: self.requests,
+                answers: self.answers,
+                overlap_max: self.overlap.finish(),
+                rate,
+                quota,
+                renders: Judged::NotConcerned,
+                revocation,
+            },
+            found: findings.found,
+            open: findings.open,
+            totals: self.totals,
+            quota: quota_findings,
+        }
+    }
+}
+
+/// Whether a control did what it was to do.
+pub(super) fn succeeded(outcome: Option<&Outcome>) -> bool {
+    outcome.is_some_and(|outcome| {
+        outcome.error.is_none() && outcome.status.is_none_or(|status| (200..300).contains(&status))
+    })
+}
+
+/// What is found about a key, as it is gathered.
+struct Gathered {
+    key: String,
+    found: Vec<Found>,
+    open: Vec<Open>,
+}
+
+impl Gathered {
+    fn leave_open(&mut self, level: AuditLevel, about: &str, reason: String) {
+        self.open.push(Open { level, api: Api::Rndrkit, key: self.key.clone(), about: about.to_owned(), reason });
+    }
+
+    fn rate(&mut self, verdict: Verdict<Schedule>, level: AuditLevel, origin: i64) -> Judged {
+        match verdict {
+            Verdict::Consistent(_) => Judged::Consistent,
+            Verdict::Inconsistent(witness) => {
+                self.found.push(of_witness(&witness, level, origin));
+                Judged::Inconsistent
+            }
+            Verdict::Inconclusive(reason) => {
+                self.leave_open(level, "rate", reason.to_string());
+                Judged::Inconclusive
+            }
+        }
+    }
+}
+
+/// A violation, told by a witness of the pure auditor.
+pub(super) fn of_witness(witness: &Witness, level: AuditLevel, origin: i64) -> Found {
+    let (kind, rule) = named(witness, level);
+    let sides = |requests: &[Request]| -> Vec<(u64, Role)> {
+        requests.iter().map(|request| (request.n, request.kind.into())).collect()
+    };
+    let mut facts = sides(&witness.facts);
+    facts.extend(sides(&witness.context[..witness.context.len().min(CONTEXT_MAX)]));
+    // Of two that are the same, the fact stands first.
+    facts.sort_by_key(|(id, _)| *id);
+    facts.dedup_by_key(|(id, _)| *id);
+    let opening = |(from, to): &(i64, i64)| ("the window can have opened".to_owned(), *from, *to);
+    Found {
+        rule,
+        level,
+        kind,
+        explanation: witness.sentence(|at| instant(at, origin)),
+        proof: witness.proof,
+        facts,
+        spans: witness.openings.iter().map(opening).collect(),
+        on_judged_axis: true,
+        origin: Some(origin),
+    }
+}
+
+/// The stable word for a shape, and the rule that it breaks.
+fn named(witness: &Witness, level: AuditLevel) -> (&'static str, &'static str) {
+    let together = |one: &Request, other: &Request| {
+        one.kind == Kind::Counted && other.kind == Kind::Counted && one.start <= other.end && other.start <= one.end
+    };
+    let facts = &witness.facts;
+    let overlapped = facts.windows(2).any(|pair| matches!(pair, [one, other] if together(one, other)));
+    let rule = match witness.shape {
+        Shape::OverAdmission if overlapped => "rndrkit.rate.concurrent-ceiling",
+        Shape::OverAdmission | Shape::NeedlessRefusal | Shape::Mixed | Shape::Distant => "rndrkit.rate.ten-per-hour",
+        Shape::LateRefusal | Shape::TwoRefusals => "rndrkit.rate.window-anchored",
+        Shape::NeedlessQuotaRefusal => "rndrkit.quota.rejected-free",
+        Shape::OverBudget | Shape::MixedQuota => "rndrkit.quota.reached",
+    };
+    let of_rate = rule.starts_with("rndrkit.rate.");
+    let rule = if level == AuditLevel::Should && of_rate { "rndrkit.rate.counts-invalid-body" } else { rule };
+    (witness.shape.name(), rule)
+}
+
+/// Which tokens were revoked, and which served afterwards.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// From when on a token is surely revoked, and by which operation.
+    revoked: BTreeMap<String, (i64, u64)>,
+    /// The latest start of a request that was answered, and of one that was served.
+    answered: BTreeMap<String, i64>,
+    served: BTreeMap<String, (i64, u64)>,
+}
+
+impl Tokens {
+    fn used(&mut self, token: Option<&str>, placed: &Placed, answer: Answer) {
+        let Some(token) = token.filter(|_| answer != Answer::Open) else { return };
+        let start = placed.real.start;
+        match self.answered.get_mut(token) {
+            Some(latest) => *latest = start.max(*latest),
+            None => {
+                self.answered.insert(token.to_owned(), start);
+            }
+        }
+        if answer == Answer::Served && self.served.get(token).is_none_or(|(latest, _)| *latest < start) {
+            self.served.insert(token.to_owned(), (start, placed.id));
+        }
+    }
+
+    fn revoked(&mut self, token: &str, from: i64, id: u64) {
+        let known = self.revoked.entry(token.to_owned()).or_insert((from, id));
+        *known = (from, id).min(*known);
+    }
+
+    fn finish(self, settle: i64) -> (Judged, Vec<Found>) {
+        let judged = self.revoked.iter().any(|(token, (from, _))| self.answered.get(token).is_some_and(|at| at > from));
+        let found: Vec<Found> = self.revoked.iter().filter_map(|(token, (from, revocation))| {
+            let (start, served) = self.served.get(token)?;
+            (start > from).then(|| Found {
+                rule: "rndrkit.auth.token-revoked",
+                level: AuditLevel::Must,
+                kind: "revoked-token-served",
+                explanation: format!(
+                    "#{served} was served with the token `{token}`, which #{revocation} had revoked more than {settle_ms} ms before it was sent.",
+                    settle_ms = settle / 1_000_000
+                ),
+                proof: true,
+                facts: vec![(*revocation, Role::Shown), (*served, Role::Counted)],
+                spans: Vec::new(),
+                on_judged_axis: false,
+                origin: None,
+            })
+        }).collect();
+        let state = match (judged, found.is_empty()) {
+            (_, false) => Judged::Inconsistent,
+            (true, true) => Judged::Consistent,
+            (false, true) => Judged::NotConcerned,
+        };
+        (state, found)
+    }
+}
