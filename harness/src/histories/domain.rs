@@ -7,6 +7,7 @@ use scenarios::history::{Action, KeyState, Outcome};
 
 use super::answer::{Answer, View};
 use super::audited::{AuditLevel, Judged, KeyReport, Open, Totals};
+use super::lone::MustMonitor;
 use super::operation::{Again, Findings, Found, Horizon, Placed, Role, Terms, Told, instant};
 use super::overlap::Overlap;
 use super::quota::Quota;
@@ -26,10 +27,11 @@ pub(super) struct Domain {
     name: String,
     terms: Terms,
     fresh: bool,
-    must: Monitor,
-    /// Only where both questions are asked; mostly the answer is the same.
-    should: Option<Monitor>,
-    /// Whether the two questions are different.
+    /// What should hold. Whoever does all of it does what must hold, too.
+    should: Monitor,
+    /// What must hold: asked apart only where both questions are asked.
+    must: Option<MustMonitor>,
+    /// Whether an answer means something else to each of the two questions.
     differs: bool,
     /// Requests under way, by their start and id.
     under_way: BTreeMap<(i64, u64), Placed>,
@@ -58,8 +60,8 @@ impl Domain {
             name: name.to_owned(),
             terms,
             fresh,
-            must: Monitor::new(terms.window, start),
-            should: terms.both.then(|| Monitor::new(terms.window, start)),
+            should: Monitor::new(terms.window, start),
+            must: terms.both.then(|| MustMonitor::new(terms.window, start, terms.slack)),
             differs: false,
             under_way: BTreeMap::new(),
             settled: i64::MIN,
@@ -90,13 +92,13 @@ impl Domain {
                 self.end(&placed, Some(&outcome));
             }
         }
-        if self.differs && !self.terms.both {
-            return Err(Again::Both);
-        }
         self.since_settled += 1;
         if self.since_settled >= SETTLE_EVERY {
             self.since_settled = 0;
             self.settle(horizon);
+            if self.must.is_none() && self.should.is_refuted() {
+                return Err(Again::Both);
+            }
         }
         Ok(())
     }
@@ -157,9 +159,9 @@ impl Domain {
         };
         let (must, should) = (request(View::Must), request(View::Should));
         self.differs |= must != should;
-        self.must.push(must);
-        if let Some(monitor) = &mut self.should {
-            monitor.push(should);
+        self.should.push(should);
+        if let Some(monitor) = &mut self.must {
+            monitor.push(must, placed.seen);
         }
         if self.terms.driven {
             self.starts.push(Reverse((placed.seen.start, placed.judged.start)));
@@ -179,9 +181,9 @@ impl Domain {
         self.overlap.settle(before);
         self.quota.settle(surely);
         self.floor = if self.terms.driven { self.driven_floor(before) } else { surely };
-        self.must.settle(self.floor);
-        if let Some(monitor) = &mut self.should {
-            monitor.settle(self.floor);
+        self.should.settle(self.floor);
+        if let Some(monitor) = &mut self.must {
+            monitor.settle(before, self.floor);
         }
     }
 
@@ -208,7 +210,10 @@ impl Domain {
     }
 
     /// All that was found, once all has been told. `moved` says that somebody moved the target's clock and did not say where to.
-    pub(super) fn finish(mut self, moved: bool) -> Findings {
+    ///
+    /// # Errors
+    /// What should hold does not, surely, and what must hold was not asked.
+    pub(super) fn finish(mut self, moved: bool) -> Result<Findings, Again> {
         self.lose(i64::MAX);
         let mut findings = Gathered { key: self.name.clone(), found: Vec::new(), open: Vec::new() };
         let origin = self.origin.unwrap_or(0);
@@ -220,11 +225,7 @@ impl Domain {
             findings.leave_open(AuditLevel::Must, "rate", reason.to_owned());
             Judged::Inconclusive
         } else {
-            let must = findings.rate(self.must.finish(), AuditLevel::Must, origin);
-            if let Some(should) = self.should.filter(|_| self.differs && must != Judged::Inconsistent) {
-                findings.rate(should.finish(), AuditLevel::Should, origin);
-            }
-            must
+            findings.rates(self.should, self.must, self.differs, origin)?
         };
         let (quota, needless, expired, quota_findings) = self.quota.finish();
         findings.found.extend(needless);
@@ -238,7 +239,7 @@ impl Domain {
         self.totals.rate_judged = judged(rate);
         self.totals.quotas_judged = judged(quota);
         self.totals.revocations_judged = judged(revocation);
-        Findings {
+        Ok(Findings {
             report: KeyReport {
                 api: Api::Rndrkit,
                 key: self.name,
@@ -255,7 +256,7 @@ impl Domain {
             open: findings.open,
             totals: self.totals,
             quota: quota_findings,
-        }
+        })
     }
 }
 
@@ -278,11 +279,47 @@ impl Gathered {
         self.open.push(Open { level, api: Api::Rndrkit, key: self.key.clone(), about: about.to_owned(), reason });
     }
 
-    fn rate(&mut self, verdict: Verdict<Schedule>, level: AuditLevel, origin: i64) -> Judged {
+    /// Answers both questions about the rate limit; `differs` says that answers mean something else to each.
+    fn rates(
+        &mut self,
+        should: Monitor,
+        must: Option<MustMonitor>,
+        differs: bool,
+        origin: i64,
+    ) -> Result<Judged, Again> {
+        let Some(must) = must else {
+            return match should.finish() {
+                Verdict::Consistent(_) => Ok(Judged::Consistent),
+                Verdict::Inconsistent(_) | Verdict::Inconclusive(_) => Err(Again::Both),
+            };
+        };
+        let (verdict, left_out) = must.finish();
+        let judged = self.rate(verdict, AuditLevel::Must, origin, |_| None);
+        if (differs || left_out) && judged != Judged::Inconsistent {
+            // Of what the must question left out, a refusal came needlessly early, or a refusal of a body did not count.
+            self.rate(should.finish(), AuditLevel::Should, origin, |witness| {
+                let refused = witness.facts.iter().any(|fact| fact.kind == Kind::Refused);
+                let needless = left_out && refused;
+                Some(if needless { "rndrkit.rate.concurrent-exact" } else { "rndrkit.rate.counts-invalid-body" })
+            });
+        }
+        Ok(judged)
+    }
+
+    /// Takes a verdict; `rule` names the rule that is broken, where it is another than the witness says.
+    fn rate(
+        &mut self,
+        verdict: Verdict<Schedule>,
+        level: AuditLevel,
+        origin: i64,
+        rule: impl Fn(&Witness) -> Option<&'static str>,
+    ) -> Judged {
         match verdict {
             Verdict::Consistent(_) => Judged::Consistent,
             Verdict::Inconsistent(witness) => {
-                self.found.push(of_witness(&witness, level, origin));
+                let mut found = of_witness(&witness, level, origin);
+                found.rule = rule(&witness).unwrap_or(found.rule);
+                self.found.push(found);
                 Judged::Inconsistent
             }
             Verdict::Inconclusive(reason) => {
@@ -295,7 +332,7 @@ impl Gathered {
 
 /// A violation, told by a witness of the pure auditor.
 pub(super) fn of_witness(witness: &Witness, level: AuditLevel, origin: i64) -> Found {
-    let (kind, rule) = named(witness, level);
+    let (kind, rule) = named(witness);
     let sides = |requests: &[Request]| -> Vec<(u64, Role)> {
         requests.iter().map(|request| (request.n, request.kind.into())).collect()
     };
@@ -319,7 +356,7 @@ pub(super) fn of_witness(witness: &Witness, level: AuditLevel, origin: i64) -> F
 }
 
 /// The stable word for a shape, and the rule that it breaks.
-fn named(witness: &Witness, level: AuditLevel) -> (&'static str, &'static str) {
+fn named(witness: &Witness) -> (&'static str, &'static str) {
     let together = |one: &Request, other: &Request| {
         one.kind == Kind::Counted && other.kind == Kind::Counted && one.start <= other.end && other.start <= one.end
     };
@@ -332,8 +369,6 @@ fn named(witness: &Witness, level: AuditLevel) -> (&'static str, &'static str) {
         Shape::NeedlessQuotaRefusal => "rndrkit.quota.rejected-free",
         Shape::OverBudget | Shape::MixedQuota => "rndrkit.quota.reached",
     };
-    let of_rate = rule.starts_with("rndrkit.rate.");
-    let rule = if level == AuditLevel::Should && of_rate { "rndrkit.rate.counts-invalid-body" } else { rule };
     (witness.shape.name(), rule)
 }
 

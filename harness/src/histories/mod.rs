@@ -15,6 +15,7 @@ pub mod audited;
 mod clock;
 pub mod convert;
 mod domain;
+mod lone;
 pub mod nginx;
 mod operation;
 mod outage;

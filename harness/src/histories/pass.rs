@@ -254,8 +254,18 @@ fn judge(plan: &Plan, batches: &Receiver<Batch>, again: &OnceLock<Again>, moved:
         return Vec::new();
     }
     let moved = moved.load(Ordering::SeqCst);
-    let domains = domains.into_values().map(|domain| domain.finish(moved));
-    domains.chain(templates.into_values().map(Template::finish)).collect()
+    let mut findings = Vec::new();
+    for domain in domains.into_values() {
+        match domain.finish(moved) {
+            Ok(found) => findings.push(found),
+            Err(why) => {
+                let _ = again.set(why);
+                return Vec::new();
+            }
+        }
+    }
+    findings.extend(templates.into_values().map(Template::finish));
+    findings
 }
 
 /// Finds operations again by their names, with their lines.

@@ -104,7 +104,7 @@ fn stdout_begins_and_ends_with_the_target_and_holds_nothing_of_goose() {
         stdout.contains("a window of 3598000 to 3602000 ms") && stdout.contains("--history FILE keeps them"),
         "{stdout}"
     );
-    assert!(text(&run.stderr).contains("token-spread: 200 of 200 sent"), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("token-spread: 216 of 216 sent"), "{}", text(&run.stderr));
 }
 
 #[test]

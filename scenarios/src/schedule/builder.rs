@@ -239,6 +239,12 @@ impl Builder {
         self.steps.push(Step::Volley(slots));
     }
 
+    /// Adds a refresh of one new path that overlaps no other request: what came before has been answered, what comes after waits.
+    pub(super) fn alone(&mut self, domain: usize, token: usize) {
+        let job = self.pages(domain, token, 1);
+        self.volley(vec![job]);
+    }
+
     /// Adds a stream, in the order of due times.
     pub(super) fn stream(&mut self, mut jobs: Vec<(Option<u64>, Job)>, users: usize) {
         self.users = self.users.max(users);

@@ -34,7 +34,9 @@ pub(crate) fn lay_out(
     }
 }
 
-/// A volley on each domain, far beyond its limit, over all its tokens.
+/// A volley on each domain, far beyond its limit, over all its tokens; then one request alone.
+///
+/// Whoever sends some of a volley away without need breaks no more than a *should*; a request that overlaps no other has no such excuse.
 fn first_window(mut b: Builder) -> Result<Plan, SizeError> {
     let domains = b.domains(20)?;
     let tokens = b.tokens(b.limits.tokens)?;
@@ -43,11 +45,12 @@ fn first_window(mut b: Builder) -> Result<Plan, SizeError> {
         let order = b.tokens_in_turn(volley, tokens, domain);
         let jobs = order.into_iter().map(|token| b.pages(domain, token, 3)).collect();
         b.volley(jobs);
+        b.alone(domain, domain % tokens);
     }
     b.finish()
 }
 
-/// Fewer requests by each token than the limit, more by all together; then one more by each.
+/// Fewer requests by each token than the limit, more by all together, between two that come alone; then one more by each.
 fn token_spread(mut b: Builder) -> Result<Plan, SizeError> {
     let domains = b.domains(8)?;
     let tokens = b.tokens(b.limits.tokens)?;
@@ -56,9 +59,11 @@ fn token_spread(mut b: Builder) -> Result<Plan, SizeError> {
     }
     let volley = b.volley_size(2, domains)?;
     for domain in 0..domains {
+        b.alone(domain, 0);
         let order = b.tokens_in_turn(volley, tokens, domain);
         let jobs = order.into_iter().map(|token| b.pages(domain, token, 1)).collect();
         b.volley(jobs);
+        b.alone(domain, 1);
         let once_more = (0..tokens).map(|token| b.pages(domain, token, 1)).collect();
         b.volley(once_more);
     }
@@ -92,7 +97,8 @@ fn noisy_neighbour(mut b: Builder) -> Result<Plan, SizeError> {
     b.finish()
 }
 
-/// Three windows: a volley in each, late in the first and the last, and between them a stream during which the clock passes the end.
+/// Three windows: a volley in each between two requests that come alone, late in the first and the last, and between windows a stream
+/// during which the clock passes the end.
 fn window_edge(mut b: Builder) -> Result<Plan, SizeError> {
     const WINDOWS: usize = 3;
     /// Requests of each domain shortly before the clock is moved over the end, and as many after.
@@ -118,9 +124,11 @@ fn window_edge(mut b: Builder) -> Result<Plan, SizeError> {
             b.volley(vec![Job::Advance { ms: late_ms }]);
         }
         for domain in 0..domains {
+            b.alone(domain, 0);
             let order = b.tokens_in_turn(volley, tokens, window * domains + domain);
             let jobs = order.into_iter().map(|token| b.pages(domain, token, 1)).collect();
             b.volley(jobs);
+            b.alone(domain, tokens - 1);
         }
         if window + 1 == WINDOWS {
             break;
