@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -91,7 +92,8 @@ impl SecretBook {
     /// Prepares a filter over all secrets known now.
     pub fn filter(&self) -> SecretFilter {
         let spellings: Vec<String> = self.spellings.keys().cloned().collect();
-        let (mut beginnings, mut by_beginning) = (Beginnings::none(), HashMap::<u64, Vec<usize>>::new());
+        let mut beginnings = Beginnings::none_of(spellings.len());
+        let mut by_beginning = HashMap::<u64, Vec<usize>>::new();
         for (number, spelling) in spellings.iter().enumerate() {
             let beginning = spelling.bytes().take(SECRET_LENGTH_MIN).fold(0, shifted);
             beginnings.add(beginning);
@@ -100,7 +102,8 @@ impl SecretBook {
         for numbers in by_beginning.values_mut() {
             numbers.sort_by_key(|number| Reverse(spellings[*number].len()));
         }
-        SecretFilter { beginnings, by_beginning, spellings, places: self.spellings.values().cloned().collect() }
+        let places = self.spellings.values().cloned().collect();
+        SecretFilter { beginnings, by_beginning, by_cut: OnceLock::new(), spellings, places }
     }
 }
 
@@ -111,31 +114,34 @@ fn shifted(last: u64, byte: u8) -> u64 {
 }
 
 /// Tells almost all beginnings that nothing begins with from the others, at little cost for each byte of a text.
-struct Beginnings(Box<[u64; Beginnings::WORDS]>);
+struct Beginnings(Vec<u64>);
 
 impl Beginnings {
-    const WORDS: usize = 1024;
-
-    fn none() -> Beginnings {
-        Beginnings(Box::new([0; Beginnings::WORDS]))
+    /// None yet, with room for as many.
+    fn none_of(many: usize) -> Beginnings {
+        /// So few of these bits are set that hardly any other beginning meets one.
+        const BITS_EACH: usize = 32;
+        const WORDS_MIN: usize = 1024;
+        let words = (many * BITS_EACH / u64::BITS as usize).max(WORDS_MIN).next_power_of_two();
+        Beginnings(vec![0; words])
     }
 
-    fn place(beginning: u64) -> (usize, u64) {
+    fn place(&self, beginning: u64) -> (usize, u64) {
         /// Odd, with its bits spread: what decides in the product are all bits of the beginning.
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-        const BITS: u32 = Beginnings::WORDS.ilog2() + u64::BITS.ilog2();
-        let hash = beginning.wrapping_mul(SPREAD) >> (u64::BITS - BITS);
+        let bits = self.0.len().ilog2() + u64::BITS.ilog2();
+        let hash = beginning.wrapping_mul(SPREAD) >> (u64::BITS - bits);
         let word = usize::try_from(hash / u64::from(u64::BITS)).expect("there are not so many words");
         (word, 1 << (hash % u64::from(u64::BITS)))
     }
 
     fn add(&mut self, beginning: u64) {
-        let (word, bit) = Beginnings::place(beginning);
+        let (word, bit) = self.place(beginning);
         self.0[word] |= bit;
     }
 
     fn may_hold(&self, beginning: u64) -> bool {
-        let (word, bit) = Beginnings::place(beginning);
+        let (word, bit) = self.place(beginning);
         self.0[word] & bit != 0
     }
 }
@@ -148,6 +154,8 @@ pub struct SecretFilter {
     beginnings: Beginnings,
     /// The numbers of spellings by their beginning in lower case, the longest first.
     by_beginning: HashMap<u64, Vec<usize>>,
+    /// The same by as much of it as a cut must leave; only bodies that are cut need it.
+    by_cut: OnceLock<HashMap<u64, Vec<usize>>>,
     spellings: Vec<String>,
     places: Vec<String>,
 }
@@ -208,21 +216,31 @@ impl SecretFilter {
     /// The beginning of a longer text: secrets replaced, and one that was cut at the end removed.
     pub fn beginning(&self, text: &str) -> String {
         let mut cleaned = self.text(text);
-        let last = cleaned.bytes().last().unwrap_or_default();
-        let cut = |spelling: &String| {
-            let longest = spelling.len().min(cleaned.len() + 1);
-            let ends_with = |length: &usize| {
-                let beginning = &spelling.as_bytes()[..*length];
-                // Almost always settled by the last byte.
-                beginning[length - 1].eq_ignore_ascii_case(&last)
-                    && cleaned.as_bytes()[cleaned.len() - length..].eq_ignore_ascii_case(beginning)
-            };
-            (CUT_PREFIX_MIN..longest).rev().find(ends_with)
-        };
-        let longest_cut = self.spellings.iter().filter_map(cut).max().unwrap_or(0);
-        // A character of several bytes may have been cut, too: its replacement mark says nothing.
-        cleaned.truncate(cleaned.floor_char_boundary(cleaned.len() - longest_cut));
+        if let Some(cut) = self.cut(cleaned.as_bytes()) {
+            // A character of several bytes may have been cut, too: its replacement mark says nothing.
+            cleaned.truncate(cleaned.floor_char_boundary(cut));
+        }
         cleaned
+    }
+
+    /// Where the longest beginning of a spelling stands that ends with the text, if one does.
+    fn cut(&self, text: &[u8]) -> Option<usize> {
+        let by_cut = self.by_cut.get_or_init(|| {
+            let mut by_cut = HashMap::<u64, Vec<usize>>::new();
+            for (number, spelling) in self.spellings.iter().enumerate() {
+                by_cut.entry(spelling.bytes().take(CUT_PREFIX_MIN).fold(0, shifted)).or_default().push(number);
+            }
+            by_cut
+        });
+        (0..=text.len().checked_sub(CUT_PREFIX_MIN)?).find(|start| {
+            let end = &text[*start..];
+            let is_cut = |number: &usize| {
+                let beginning = self.spellings[*number].as_bytes().get(..end.len());
+                beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(end))
+            };
+            let beginning = end.iter().copied().take(CUT_PREFIX_MIN).fold(0, shifted);
+            by_cut.get(&beginning).is_some_and(|numbers| numbers.iter().any(is_cut))
+        })
     }
 
     /// A JSON value with each string, keys included, filtered.
@@ -349,6 +367,23 @@ mod tests {
     fn a_secret_cut_in_two_leaves_no_beginning() {
         let cleaned = filter().beginning(&format!("{{\"echo\":\"{}", &VALUE[..14]));
         assert_eq!(cleaned, "{\"echo\":\"");
+    }
+
+    #[test]
+    fn of_several_secrets_that_a_cut_may_have_met_the_longest_beginning_goes() {
+        let mut book = SecretBook::default();
+        for (value, name) in [("abcdefgh-1", "one"), ("xabcdefgh-2", "two"), ("fgh-12345", "three")] {
+            book.add(&Secret::new(value), name);
+        }
+        let filter = book.filter();
+        let check = |text: &str, expected: &str| assert_eq!(filter.beginning(text), expected);
+        check("said: xABCDEFgh-", "said: ");
+        check("said: abcdefgh-", "said: ");
+        check("said: ybcdefgh-12", "said: ybcde");
+        check("said: abcde", "said: abcde");
+        check("said: abcdefgh-1", "said: <one>");
+        check("é", "é");
+        check("", "");
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct Plan {
 /// A part of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// All at once: released together once every sender is connected and ready.
+    /// All at once: released together once every sender is connected and ready. An empty one lets all users meet.
     Volley(Vec<Slot>),
     /// Each at its time, by whichever user is free.
     Stream(Vec<Slot>),

@@ -1,5 +1,6 @@
 //! Generated cases that failed, kept beside the target file: the next run tries them first.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -90,9 +91,16 @@ fn read_one(path: PathBuf) -> Result<KeptCase, RegressionError> {
 /// # Errors
 /// [`RegressionError::Inaccessible`] if a file cannot be written.
 pub fn keep_failures(folder: &Path, report: &Report) -> Result<(), RegressionError> {
+    // One case may show several rules broken, and several cases may have shrunk to one.
+    let mut done = BTreeSet::new();
     for check in &report.checks {
         for finding in check.findings.iter().filter(|finding| finding.status == Status::Fail) {
             let Some(case) = finding.exchange.and_then(|at| case_at(&check.evidence, at)) else { continue };
+            let digest = hex::encode(Sha256::digest(format!("{} {}", check.id, case.case)));
+            let path = folder.join(format!("{}-{}.json", check.id.replace('/', "-"), &digest[..12]));
+            if !done.insert(path.clone()) {
+                continue;
+            }
             let kept = json!({
                 "check": check.id,
                 "rule": finding.rule,
@@ -100,8 +108,6 @@ pub fn keep_failures(folder: &Path, report: &Report) -> Result<(), RegressionErr
                 "case": case.case,
                 "script": script(&check.evidence, case),
             });
-            let digest = hex::encode(Sha256::digest(format!("{} {}", check.id, case.case)));
-            let path = folder.join(format!("{}-{}.json", check.id.replace('/', "-"), &digest[..12]));
             let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, format!("{kept:#}\n")));
             written.map_err(|reason| RegressionError::Inaccessible { path: path.clone(), reason })?;
             // Whoever has closed stderr does not want to know.

@@ -202,7 +202,7 @@ impl Gather {
             label: label.to_owned(),
             method: method.name().to_owned(),
             params,
-            result: answer.as_ref().ok().cloned(),
+            result: answer.as_ref().ok().map(told),
             refused,
             start_ns,
             end_ns: self.now_ns(),
@@ -385,5 +385,31 @@ impl Gather {
         if let Some(value) = result.get(parameter).and_then(Value::as_str) {
             self.leftovers.push(Leftover { method: deleting, parameter, value: value.to_owned() });
         }
+    }
+}
+
+/// A result as evidence. A stored null would read as no result, and a report must be judged as its run was.
+fn told(result: &Value) -> Value {
+    if result.is_null() { Value::Object(serde_json::Map::new()) } else { result.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_with_a_result_of_null_has_a_result_in_a_report_too() {
+        let call = FixtureCall {
+            label: "token.revoke".to_owned(),
+            method: "token.revoke".to_owned(),
+            params: Value::Null,
+            result: Some(told(&Value::Null)),
+            refused: None,
+            start_ns: 1,
+            end_ns: 2,
+            advanced_ms: 0,
+        };
+        let stored = serde_json::to_string(&call).unwrap_or_default();
+        assert_eq!(serde_json::from_str::<FixtureCall>(&stored).ok(), Some(call));
     }
 }

@@ -1,10 +1,59 @@
 //! Instants of several clocks on one time axis. Pure.
 
+use std::collections::VecDeque;
+
 /// Nanoseconds in a millisecond.
 pub(super) const MILLISECOND: i64 = 1_000_000;
 
 /// Instants beyond this are clamped to it; half of what the type holds leaves room for adding windows. It is later than the year 2100.
 const AXIS_END: i64 = i64::MAX / 2;
+
+/// Where an instant lies if nothing has been read yet.
+pub(super) const BEGINNING: i64 = i64::MIN / 4;
+
+/// So many lines pass from one mark to the next.
+const STRIDE: usize = 4_096;
+
+/// The newest instant told so far, and what was the newest some lines before.
+#[derive(Debug)]
+pub(super) struct Newest {
+    now: i64,
+    /// What was the newest at each mark, in order; one more of them than make up the lines asked for.
+    marks: VecDeque<i64>,
+    /// The most marks.
+    most: usize,
+    lines: usize,
+}
+
+impl Newest {
+    /// Nothing has been told. [`Newest::overtaken`] will be about so many lines back, or a few more; none: it will never say anything.
+    pub(super) fn new(lines: Option<usize>) -> Newest {
+        let most = lines.map_or(0, |lines| lines.div_ceil(STRIDE) + 1);
+        Newest { now: BEGINNING, marks: VecDeque::new(), most, lines: 0 }
+    }
+
+    /// Takes the instant of the next line.
+    pub(super) fn tell(&mut self, instant: i64) {
+        self.now = self.now.max(instant);
+        self.lines += 1;
+        if self.most > 0 && self.lines.is_multiple_of(STRIDE) {
+            self.marks.push_back(self.now);
+            if self.marks.len() > self.most {
+                self.marks.pop_front();
+            }
+        }
+    }
+
+    /// The newest instant.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// What was the newest when so many lines fewer had been told; none: there were not so many.
+    pub(super) fn overtaken(&self) -> Option<i64> {
+        self.marks.front().copied().filter(|_| self.marks.len() == self.most)
+    }
+}
 
 /// An operation's time, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +164,24 @@ mod tests {
     #[test]
     fn requests_a_hundred_microseconds_apart_are_told_apart() {
         assert!(at(7, 1_000) < at(7, 101_000) && at(7, 3_000_000_000) < at(7, 3_000_100_000));
+    }
+
+    #[test]
+    fn what_was_newest_some_lines_ago_is_known_to_within_two_marks() {
+        const BACK: i64 = 10_000;
+        const MARK: i64 = STRIDE as i64;
+        let (mut some, mut never) = (Newest::new(Some(BACK as usize)), Newest::new(None));
+        for line in 1..=50_000 {
+            some.tell(line);
+            never.tell(line);
+            let back = some.overtaken().map(|instant| line - instant);
+            assert!(back.is_none_or(|back| (BACK..BACK + 2 * MARK).contains(&back)), "{line}: {back:?}");
+            assert!(back.is_some() || line < BACK + 2 * MARK, "{line}: nothing is known");
+            assert_eq!((some.now(), never.now(), never.overtaken()), (line, line, None));
+        }
+        // An instant that goes back is no newer one.
+        some.tell(0);
+        assert_eq!(some.now(), 50_000);
     }
 
     #[test]

@@ -288,10 +288,7 @@ impl Gathered {
         origin: i64,
     ) -> Result<Judged, Again> {
         let Some(must) = must else {
-            return match should.finish() {
-                Verdict::Consistent(_) => Ok(Judged::Consistent),
-                Verdict::Inconsistent(_) | Verdict::Inconclusive(_) => Err(Again::Both),
-            };
+            return if should.is_explained() { Ok(Judged::Consistent) } else { Err(Again::Both) };
         };
         let (verdict, left_out) = must.finish();
         let judged = self.rate(verdict, AuditLevel::Must, origin, |_| None);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source (files, also .zst; nginx's logs) → plan (names, one time axis) → pass (one thread reads, several judge)
-//!   domain, quota, renders, outage (events become cases for the pure auditor) → assemble → Audited → report::audit
+//!   domain, lone, quota, renders, outage (events become cases for the pure auditor) → assemble → Audited → report::audit
 //! ```
 //!
 //! Memory is bounded by the operations in flight and the number of keys, not by the length of the history; but each acknowledged

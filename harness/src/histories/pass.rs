@@ -10,6 +10,7 @@ use std::thread;
 
 use scenarios::history::{Action, Event, Operation, Outcome};
 
+use super::clock::Newest;
 use super::domain::{Domain, succeeded};
 use super::operation::{Again, Findings, Found, Horizon, Told};
 use super::outage::Outages;
@@ -63,6 +64,7 @@ impl From<AuditError> for Stop {
 
 struct Batch {
     told: Vec<Told>,
+    /// As it was when the first of these was read: what was read since may be far ahead of the others.
     horizon: Horizon,
 }
 
@@ -105,9 +107,9 @@ pub(super) fn run(
 struct Reading<'p> {
     plan: &'p Plan,
     senders: Vec<SyncSender<Batch>>,
-    batches: Vec<Vec<Told>>,
+    batches: Vec<Batch>,
     hasher: BuildHasherDefault<DefaultHasher>,
-    newest: Option<i64>,
+    newest: Newest,
     outages: Outages,
     controls: u64,
     /// Whether the target's clock was moved without saying where to.
@@ -116,10 +118,12 @@ struct Reading<'p> {
 
 impl<'p> Reading<'p> {
     fn new(plan: &'p Plan, senders: Vec<SyncSender<Batch>>) -> Reading<'p> {
-        let batches = senders.iter().map(|_| Vec::with_capacity(BATCH)).collect();
+        let newest = plan.newest();
+        let horizon = plan.horizon(&newest);
+        let batches = senders.iter().map(|_| Batch { told: Vec::with_capacity(BATCH), horizon }).collect();
         let outages = Outages::new(plan.terms.settle);
         let hasher = BuildHasherDefault::default();
-        Reading { plan, senders, batches, hasher, newest: None, outages, controls: 0, moved: false }
+        Reading { plan, senders, batches, hasher, newest, outages, controls: 0, moved: false }
     }
 
     fn read(
@@ -173,7 +177,7 @@ impl<'p> Reading<'p> {
             Event::Invoked(operation) => (operation, None),
             Event::Completed(operation, outcome) => (operation, Some(outcome)),
         };
-        self.newest = self.newest.max(Some(instant));
+        self.newest.tell(instant);
         let placed = match self.plan.place(file, operation, outcome.as_ref()) {
             Ok(placed) => placed,
             Err(PlaceError::UnknownRecorder | PlaceError::SuddenlyDriven) if !self.plan.is_whole() => {
@@ -205,21 +209,25 @@ impl<'p> Reading<'p> {
         }
         let key = placed.invocation.action.key().unwrap_or_default();
         let at = usize::try_from(self.hasher.hash_one(key)).unwrap_or(0) % self.batches.len();
-        self.batches[at].push(match outcome {
+        let batch = &mut self.batches[at];
+        if batch.told.is_empty() {
+            batch.horizon = self.plan.horizon(&self.newest);
+        }
+        batch.told.push(match outcome {
             None => Told::Invoked(placed),
             Some(outcome) => Told::Completed(placed, outcome),
         });
-        if self.batches[at].len() == BATCH {
+        if batch.told.len() == BATCH {
             self.hand_over(at);
         }
         Ok(())
     }
 
     fn hand_over(&mut self, at: usize) {
-        let told = std::mem::replace(&mut self.batches[at], Vec::with_capacity(BATCH));
-        let horizon = self.plan.horizon(self.newest);
+        let batch = &mut self.batches[at];
+        let told = std::mem::replace(&mut batch.told, Vec::with_capacity(BATCH));
         // A worker that has given up takes nothing more; why is asked elsewhere.
-        let _ = self.senders[at].send(Batch { told, horizon });
+        let _ = self.senders[at].send(Batch { told, horizon: batch.horizon });
     }
 }
 
@@ -302,4 +310,56 @@ pub(super) struct Sighting {
     pub(super) line: u64,
     pub(super) operation: Operation,
     pub(super) outcome: Option<Outcome>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const HEADER: &str = r#"{"v":1,"header":true,"recorder":"a","unix_ms":0,"skew_ms":0,"limit":10,"window_ms":3600000,"tolerance_ms":2000,"quota":"reached","keys":{}}"#;
+    const MINUTE: u64 = 60_000_000_000;
+    const SERVED: u16 = 200;
+    const REFUSED: u16 = 429;
+
+    /// Refreshes of one domain that start at these instants, in this order, each answered so within a microsecond. The first pass over
+    /// them ends like this; one with more patience takes them all.
+    #[track_caller]
+    fn check(starts: impl Iterator<Item = u64>, status: u16, first: Result<u64, Again>) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut lines = format!("{HEADER}\n");
+        let mut told = 0;
+        for start in starts {
+            told += 1;
+            let end = start + 1_000;
+            lines += &format!(
+                "{{\"v\":1,\"n\":{told},\"api\":\"rndrkit\",\"key\":\"d1\",\"op\":\"refresh\",\"start_ns\":{start},\"end_ns\":{end},\"status\":{status}}}\n"
+            );
+        }
+        file.write_all(lines.as_bytes()).unwrap();
+        let (paths, options) = ([file.path().to_owned()], Options::default());
+        let plan = Plan::new(&paths, &options, false).unwrap();
+        let read = |plan: &Plan| match run(&paths, plan, &options, &|| false) {
+            Ok(passed) => Ok(passed.findings.iter().map(|findings| findings.report.requests).sum::<u64>()),
+            Err(Stop::Again(why)) => Err(why),
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(read(&plan), first);
+        assert_eq!(read(&plan.with_more_patience().unwrap()), Ok(told));
+    }
+
+    #[test]
+    fn time_that_passes_in_leaps_makes_nobody_late() {
+        // Each batch is told within many times the span in which the earliest may still come.
+        check((0..3_000).map(|at| at * 10 * MINUTE), SERVED, Ok(3_000));
+    }
+
+    #[test]
+    fn one_that_many_others_overtook_is_read_for_with_more_patience() {
+        const OTHERS: u64 = 80_000;
+        // All within a tenth of a second; the last told started first.
+        let overtaken = (1..=OTHERS).map(|at| at * 1_000).chain([0]);
+        check(overtaken, REFUSED, Err(Again::Late));
+    }
 }

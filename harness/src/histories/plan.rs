@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use scenarios::history::{Action, Event, Header, Invocation, KeyState, Operation, Outcome, QuotaKind};
 
-use super::clock::{Clock, TargetClock, nanoseconds};
+use super::clock::{BEGINNING, Clock, Newest, TargetClock, nanoseconds};
 use super::operation::{Horizon, Placed, Terms};
 use super::source::Source;
 use super::{AuditError, ClockKind, Options};
@@ -14,16 +14,28 @@ use crate::audit::Window;
 /// Bits of an operation's name that tell its recorder, where there are several.
 const RECORDER_BITS: u32 = 12;
 
-/// How far back an operation may be told for the first time, and how long one may be under way: one attempt after the other.
-const PATIENCE: [(i64, i64); 3] = [(5 * SECOND, 120 * SECOND), (300 * SECOND, 3_600 * SECOND), (FOREVER, FOREVER)];
+/// What is waited for: one attempt after the other.
+const PATIENCE: [Patience; 3] = [
+    Patience { told: 5 * SECOND, lines: Some(1 << 16), lost: 120 * SECOND },
+    Patience { told: 300 * SECOND, lines: Some(1 << 20), lost: 3_600 * SECOND },
+    Patience { told: FOREVER, lines: None, lost: FOREVER },
+];
 const SECOND: i64 = 1_000_000_000;
 const FOREVER: i64 = i64::MAX;
 
 /// How many events are looked at for the first refresh of a file.
 const LOOKED_MAX: u32 = 1_000;
 
-/// Where an instant lies if nothing has been read yet.
-const BEGINNING: i64 = i64::MIN / 4;
+/// How long an operation may keep one waiting.
+struct Patience {
+    /// How far back it may begin when it is told for the first time.
+    told: i64,
+    /// How many lines that began later may be told before it; none: any number. However many operations there are in that time, so
+    /// many of them are kept in memory, not more.
+    lines: Option<usize>,
+    /// How long it may be under way.
+    lost: i64,
+}
 
 /// A recorder of one of the files.
 #[derive(Clone, Debug)]
@@ -86,11 +98,17 @@ impl Plan {
         self.attempt + 1 < PATIENCE.len()
     }
 
-    /// What may be forgotten when the newest instant seen is this; none: nothing has been seen.
-    pub(super) fn horizon(&self, newest: Option<i64>) -> Horizon {
-        let newest = newest.unwrap_or(BEGINNING);
-        let (told, lost) = PATIENCE[self.attempt];
-        Horizon { told: newest.saturating_sub(told), lost: newest.saturating_sub(lost) }
+    /// What the horizon needs to know of instants, before any is told.
+    pub(super) fn newest(&self) -> Newest {
+        Newest::new(PATIENCE[self.attempt].lines)
+    }
+
+    /// What may be forgotten by those who are told what comes from now on.
+    pub(super) fn horizon(&self, newest: &Newest) -> Horizon {
+        let Patience { told, lost, .. } = PATIENCE[self.attempt];
+        let told = newest.now().saturating_sub(told);
+        let told = newest.overtaken().map_or(told, |overtaken| told.max(overtaken));
+        Horizon { told, lost: newest.now().saturating_sub(lost) }
     }
 
     /// What is known of a key at the beginning.

@@ -175,6 +175,8 @@ impl Quota {
         let left = phase.left?;
         if entry.month - *phase.began.get_or_insert(entry.month) > KNOWN_FOR {
             self.expired = true;
+            // Nothing exact is said any more.
+            self.exact = None;
             return None;
         }
         Some((at, left))

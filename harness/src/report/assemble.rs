@@ -43,7 +43,10 @@ pub struct Frame<'a> {
 }
 
 /// The report of a run, or of one that did not come about. Every secret is replaced wherever it shows.
-pub fn report(frame: Frame<'_>, selection: &Selection, run: Run, secrets: &SecretBook) -> Report {
+pub fn report(frame: Frame<'_>, selection: &Selection, mut run: Run, secrets: &SecretBook) -> Report {
+    // A secret of one check may show in what another saw, if the target mixes them up; nothing may leave with it.
+    let filter = secrets.filter();
+    run.results.iter_mut().for_each(|result| result.clean(&filter));
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         contract: CONTRACT.to_owned(),
@@ -76,7 +79,7 @@ pub fn report(frame: Frame<'_>, selection: &Selection, run: Run, secrets: &Secre
         checks: run.results.into_iter().map(check_report).collect(),
     };
     conclude(&mut report, selection, frame.known, frame.narrowing.is_narrow());
-    cleaned(report, secrets)
+    cleaned(report, &filter)
 }
 
 /// Draws the conclusions: rules, known failures, limiter, summary and verdict from what the checks saw and found.
@@ -179,17 +182,15 @@ pub fn all_secrets(world: &World, run: &Run) -> SecretBook {
     book
 }
 
-/// A secret of one check may show in what another saw, if the target mixes them up; nothing may leave with it.
-fn cleaned(mut report: Report, secrets: &SecretBook) -> Report {
-    let filter = secrets.filter();
-    // Check by check: evidence is large, and a copy of all of it would double what a run needs.
+/// Replaces every secret besides evidence, which has been cleaned, and large.
+fn cleaned(mut report: Report, filter: &SecretFilter) -> Report {
     let checks = std::mem::take(&mut report.checks).into_iter().map(|check| {
-        let evidence = check.evidence.cleaned(&filter);
-        let check = texts_cleaned(CheckReport { evidence: Evidence::default(), ..check }, &filter);
+        let evidence = check.evidence;
+        let check = texts_cleaned(CheckReport { evidence: Evidence::default(), ..check }, filter);
         CheckReport { evidence, ..check }
     });
     let checks = checks.collect();
-    Report { checks, ..texts_cleaned(report, &filter) }
+    Report { checks, ..texts_cleaned(report, filter) }
 }
 
 fn texts_cleaned<T: Serialize + DeserializeOwned>(part: T, filter: &SecretFilter) -> T {

@@ -18,7 +18,7 @@ use crate::checks::Check;
 use crate::evidence::{ClockKind, Evidence};
 use crate::gather::time::Slot;
 use crate::gather::{Gather, Gathered, Leftover, Stop, World};
-use crate::secret::SecretBook;
+use crate::secret::{SecretBook, SecretFilter};
 use crate::target::protocol::Method;
 use crate::verdict::{Finding, Status};
 use select::Selection;
@@ -216,16 +216,7 @@ async fn run_check(
     let began = Instant::now();
     // The receiver lives until every check has ended.
     let _ = started.send(check);
-    let mut result = CheckResult {
-        check,
-        findings: Vec::new(),
-        evidence: Evidence::default(),
-        duration: Duration::ZERO,
-        book: SecretBook::default(),
-        not_deleted: Vec::new(),
-        stopped: None,
-        defect: None,
-    };
+    let mut result = CheckResult::of(check);
     if let Some(missing) = missing_prerequisite(&world, check, end.pace) {
         let status = if check.needs.extra { Status::NotApplicable } else { Status::NotRun };
         result.stop(Stopped { status, reason: missing });
@@ -338,6 +329,32 @@ async fn signalled(interrupt: &mut Interrupt) {
 }
 
 impl CheckResult {
+    /// Nothing yet.
+    fn of(check: &'static Check) -> CheckResult {
+        CheckResult {
+            check,
+            findings: Vec::new(),
+            evidence: Evidence::default(),
+            duration: Duration::ZERO,
+            book: SecretBook::default(),
+            not_deleted: Vec::new(),
+            stopped: None,
+            defect: None,
+        }
+    }
+
+    /// Replaces further secrets in the evidence, and judges it again if there were any: what is found must follow from what is kept.
+    pub fn clean(&mut self, filter: &SecretFilter) {
+        let cleaned = self.evidence.cleaned(filter);
+        if cleaned == self.evidence {
+            return;
+        }
+        self.evidence = cleaned;
+        if self.stopped.is_none() {
+            self.judge();
+        }
+    }
+
     /// Judges the evidence, and sees to it that each rule of the check gets a finding and no other rule does.
     fn judge(&mut self) {
         let (check, evidence) = (self.check, &self.evidence);
@@ -395,6 +412,67 @@ pub fn apis(world: &World) -> Vec<Api> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::judge::{Judge, outcome};
+    use crate::evidence::{Body, Exchange, Response, SentRequest};
+    use crate::secret::Secret;
+
+    const RULE: &str = "rndrkit.http.json";
+
+    /// Refuses every answer, and so shows the beginning of its body.
+    static REFUSING: Check = Check {
+        id: "rndrkit/test/refusing",
+        rules: &[RULE],
+        needs: crate::checks::Needs::fixtures(Api::Rndrkit, &[]),
+        gather: |_| Box::pin(async { Ok(()) }),
+        judge: |evidence| {
+            let mut judge = Judge::new(evidence);
+            judge.rule(RULE).expects("step", &[outcome("nothing", |_| false)]);
+            judge.findings()
+        },
+        sabotages: &[],
+    };
+
+    fn answered(body: String) -> Exchange {
+        let (method, url) = ("GET".to_owned(), "http://127.0.0.1/".to_owned());
+        Exchange {
+            label: "step".to_owned(),
+            request: SentRequest { method, url, headers: Vec::new(), body: None, signed: None },
+            response: Some(Response { status: 200, headers: Vec::new(), body: Body::Text(body) }),
+            error: None,
+            start_ns: 1,
+            end_ns: 2,
+            advanced_ms: 0,
+            curl: "curl".to_owned(),
+        }
+    }
+
+    #[test]
+    fn of_another_checks_secret_no_finding_keeps_the_beginning_and_what_is_found_follows_from_what_is_kept() {
+        let secret = Secret::new("of-another-check-0123456789");
+        for before in 200..245 {
+            let mut result = CheckResult::of(&REFUSING);
+            result.evidence.exchanges.push(answered(format!("{}{} and more", "x".repeat(before), secret.expose())));
+            result.judge();
+            let mut book = SecretBook::default();
+            book.add(&secret, "token:d1.1");
+            result.clean(&book.filter());
+            assert_eq!(result.findings, (REFUSING.judge)(&result.evidence));
+            assert!(!result.findings[0].actual.contains("of-"), "{}", result.findings[0].actual);
+        }
+    }
+
+    #[test]
+    fn what_was_not_judged_is_not_judged_when_it_is_cleaned() {
+        let mut result = CheckResult::of(&REFUSING);
+        result.evidence.exchanges.push(answered("a-secret-of-another".to_owned()));
+        result.stop(Stopped::not_run("nobody was there"));
+        let mut book = SecretBook::default();
+        book.add(&Secret::new("a-secret-of-another"), "token:d1.1");
+        result.clean(&book.filter());
+        assert_eq!(result.findings[0].status, Status::NotRun);
+        let response = result.evidence.exchanges[0].response.as_ref();
+        assert_eq!(response.and_then(|response| response.body.text()), Some("<token:d1.1>"));
+    }
 
     #[test]
     fn durations_are_said_in_their_largest_units() {

@@ -201,7 +201,8 @@ async fn an_adapter_that_says_more_than_it_must_is_understood() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_adapter_writes_to_stderr_is_shown_without_secrets_and_cannot_steer() {
-    let ran = adapter_suffered("complaints", 0, &[0], &[&LONG[..], &["--verbose"]].concat()).await;
+    // The end of what it says is kept, and checks with generated cases end with calls that name no secret.
+    let ran = adapter_suffered("complaints", 0, &[0], &[&LONG[..], &["--verbose", "--cases", "0"]].concat()).await;
     assert!(ran.stderr.contains("bytes left out") && ran.stderr.contains("noise"), "{}", ran.stderr);
     assert!(ran.stderr.contains("<token:d") || ran.stderr.contains("<inbound-"), "no name of a secret");
     assert!(!ran.stderr.contains("rk_wh_"), "a token shows");

@@ -12,21 +12,21 @@ const HOUR_MS: u64 = 3_600_000;
 const RATE_ERROR: &str = "Rate limit exceeded (10 requests/hour)";
 const QUOTA_ERROR: &str = "Monthly render limit reached";
 const EMPTY_BODY_ERROR: &str = "Provide \"urls\" array or \"all\": true";
-const NS: u64 = 1_000_000;
+pub(crate) const NS: u64 = 1_000_000;
 
 /// A history as some recorder may write it, in lines of plain JSON.
 #[derive(Clone)]
-struct History {
-    lines: Vec<Value>,
+pub(crate) struct History {
+    pub(crate) lines: Vec<Value>,
     n: u64,
 }
 
 impl History {
-    fn new() -> History {
+    pub(crate) fn new() -> History {
         History::of("a", 1_760_000_000_000, 0, json!({"d1": {"fresh": true}}))
     }
 
-    fn of(recorder: &str, unix_ms: u64, skew_ms: u64, keys: Value) -> History {
+    pub(crate) fn of(recorder: &str, unix_ms: u64, skew_ms: u64, keys: Value) -> History {
         let header = json!({
             "v": 1, "header": true, "recorder": recorder, "unix_ms": unix_ms, "skew_ms": skew_ms, "limit": LIMIT,
             "window_ms": HOUR_MS, "tolerance_ms": 2_000, "quota": "reached", "keys": keys,
@@ -35,7 +35,7 @@ impl History {
     }
 
     /// An operation in two lines, from `start` to `end` milliseconds.
-    fn operation(&mut self, asked: Value, start: u64, end: u64, came: Value) -> u64 {
+    pub(crate) fn operation(&mut self, asked: Value, start: u64, end: u64, came: Value) -> u64 {
         let n = self.invoked(asked, start);
         let mut completion = came;
         completion["v"] = json!(1);
@@ -45,7 +45,7 @@ impl History {
         n
     }
 
-    fn invoked(&mut self, asked: Value, start: u64) -> u64 {
+    pub(crate) fn invoked(&mut self, asked: Value, start: u64) -> u64 {
         self.n += 1;
         let mut invocation = asked;
         invocation["v"] = json!(1);
@@ -55,12 +55,12 @@ impl History {
         self.n
     }
 
-    fn refresh(&mut self, start: u64, end: u64, status: u16) -> u64 {
+    pub(crate) fn refresh(&mut self, start: u64, end: u64, status: u16) -> u64 {
         self.operation(refresh_by("d1", "d1.1"), start, end, answer(status))
     }
 
     /// So many requests one after the other, each 5 ms long, from `start` on, 10 ms apart.
-    fn row(&mut self, start: u64, count: u64, status: u16) {
+    pub(crate) fn row(&mut self, start: u64, count: u64, status: u16) {
         for at in 0..count {
             self.refresh(start + 10 * at, start + 10 * at + 5, status);
         }
@@ -72,7 +72,7 @@ impl History {
         self.operation(asked, start, end, json!({}))
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in &self.lines {
             writeln!(bytes, "{line}").unwrap();
@@ -81,11 +81,11 @@ impl History {
     }
 }
 
-fn refresh_by(domain: &str, token: &str) -> Value {
+pub(crate) fn refresh_by(domain: &str, token: &str) -> Value {
     json!({"api": "rndrkit", "key": domain, "token": token, "op": "refresh", "pages": 1})
 }
 
-fn answer(status: u16) -> Value {
+pub(crate) fn answer(status: u16) -> Value {
     match status {
         429 => json!({"status": status, "error": RATE_ERROR}),
         403 => json!({"status": status, "error": QUOTA_ERROR}),
@@ -108,7 +108,7 @@ pub(crate) fn audited(folder: &Path, files: &[&str], options: &[&str]) -> (Optio
 }
 
 #[track_caller]
-fn check(history: &History, options: &[&str], code: i32, words: &[&str]) -> String {
+pub(crate) fn check(history: &History, options: &[&str], code: i32, words: &[&str]) -> String {
     check_bytes(&history.bytes(), options, code, words)
 }
 

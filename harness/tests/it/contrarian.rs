@@ -11,6 +11,8 @@ use hookproof::catalogue::observed;
 use hookproof::report::Report;
 use hookproof::verdict::Status;
 
+use crate::load::Loaded;
+
 /// The should rules, and must rules with a part that is one, that a variant breaks and the suite must see broken.
 const STRICT_WARNS: &[&str] = &[
     "rndrkit.auth.token-foreign",
@@ -165,6 +167,29 @@ fn every_open_question_is_answered_in_two_ways_or_has_a_reason() {
     let ids: Vec<&str> = alike.iter().map(|(id, _)| *id).collect();
     let excused: Vec<&str> = NOT_CONTRARY.iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, excused, "{alike:#?}");
+}
+
+/// Whoever comes while another is at work is sent away here, which no must forbids: load, too, finds no broken limit in it.
+#[test]
+fn the_lenient_contrarian_breaks_no_limit_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter();
+    let file = format!("[fixtures]\nkind = \"command\"\ncommand = [\"python3\", {adapter:?}, \"--variant\", \"b\"]\n");
+    std::fs::write(folder.path().join("contrarian.toml"), file).unwrap();
+    let target = ["--target", "contrarian.toml", "--settle", "2s", "--allow-incomplete"];
+    let scenarios = ["first-window", "token-spread", "window-edge", "invalid-mix"];
+    let loaded = Loaded::run(folder.path(), &[&scenarios[..], &target].concat());
+    assert_eq!(loaded.code(), Some(0), "{}", loaded.said());
+    let exact = "rndrkit.rate.concurrent-exact";
+    let broken: BTreeSet<&str> = loaded
+        .report
+        .scenarios
+        .iter()
+        .flat_map(|one| one.audit.iter().flat_map(|audit| &audit.violations))
+        .map(|violation| violation.rule.as_str())
+        .collect();
+    assert_eq!(broken, BTreeSet::from([exact]), "{}", loaded.said());
+    assert!(loaded.report.scenarios.iter().all(|one| one.status != Status::Fail), "{}", loaded.said());
 }
 
 #[test]

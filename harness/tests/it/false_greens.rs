@@ -3,11 +3,14 @@
 //! Those that are shown elsewhere: a filter that selects nothing, and a target file that is not there (`cli`); a narrowed run that is
 //! called whole, a list of known failures that is out of date, and a machine's report that differs from a person's (`reports`).
 
+use hookproof::report::load::LoadVerdict;
 use hookproof::verdict::{Status, Verdict, worst};
 use serde_json::json;
 
-use crate::cli::{folder, hookproof, text};
+use crate::audit_command::audited;
+use crate::cli::{Served, folder, hookproof, text};
 use crate::harm::{changed, edited, reset_after};
+use crate::load::Loaded;
 use crate::measured::Ran;
 use crate::middle::{Answering, Middle, Plan, honest};
 
@@ -147,4 +150,88 @@ async fn no_option_makes_a_failure_green() {
     let ran = judged(limit, honest(), &["--only", "rndrkit.rate.ten-per-hour", "--quiet", "--allow-incomplete"]).await;
     assert_eq!(ran.code, Some(1), "{}", ran.stdout);
     assert!(ran.stdout.contains("FAIL") && ran.stdout.contains("does not conform"), "{}", ran.stdout);
+}
+
+/// The header of a history, and an operation: how it began, and how it ended without saying anything of a limit.
+const HEADER: &str = r#"{"v":1,"header":true,"recorder":"a","unix_ms":1760000000000,"skew_ms":0,"limit":10,"window_ms":3600000,"tolerance_ms":2000,"quota":"reached","keys":{"d1":{"fresh":true}}}"#;
+const BEGAN: &str =
+    r#"{"v":1,"n":1,"api":"rndrkit","key":"d1","token":"d1.1","op":"refresh","pages":1,"start_ns":1000}"#;
+const FAILED: &str = r#"{"v":1,"n":1,"end_ns":2000,"status":500,"error":"Internal Server Error"}"#;
+const UNKNOWN: &str = r#"{"v":1,"n":1,"end_ns":2000,"error":"timeout"}"#;
+const RENDER_UNKNOWN: &str = r#"{"v":1,"n":2,"api":"craftkit","key":"t1","op":"render","start_ns":1000,"end_ns":2000,"error":"connection lost"}"#;
+
+/// Whatever is allowed, this history ends `audit` with this code and these words.
+#[track_caller]
+fn check_history(history: &[u8], code: i32, words: &str) {
+    let folder = folder();
+    std::fs::write(folder.path().join("run.jsonl"), history).unwrap();
+    for options in [&[][..], &["--allow-incomplete"]] {
+        let (found, shown) = audited(folder.path(), &["run.jsonl"], options);
+        let history = String::from_utf8_lossy(history);
+        assert_eq!(found, Some(code), "{options:?}: {history}\n{shown}");
+        assert!(shown.contains(words), "{options:?}: {history}\n{shown}");
+    }
+}
+
+#[test]
+fn a_history_that_shows_nothing_is_not_green_whatever_is_allowed() {
+    let lines = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let nothing = "nothing was judged";
+    check_history(b"", 2, "expected a header");
+    check_history(lines(&[HEADER]).as_bytes(), 4, nothing);
+    check_history(lines(&[HEADER, BEGAN]).as_bytes(), 4, nothing);
+    check_history(lines(&[HEADER, BEGAN, FAILED]).as_bytes(), 4, nothing);
+    check_history(lines(&[HEADER, BEGAN, UNKNOWN, RENDER_UNKNOWN]).as_bytes(), 4, nothing);
+}
+
+#[test]
+fn a_history_of_which_only_what_shows_nothing_is_left_is_not_green_whatever_is_allowed() {
+    const SERVED: &str = r#"{"v":1,"n":1,"end_ns":2000,"status":200}"#;
+    let whole = [HEADER, BEGAN, SERVED].map(|line| format!("{line}\n")).concat();
+    let folder = folder();
+    std::fs::write(folder.path().join("run.jsonl"), &whole).unwrap();
+    let (code, shown) = audited(folder.path(), &["run.jsonl"], &[]);
+    assert_eq!(code, Some(0), "not cut off, it shows something: {shown}");
+    let (header, began) = (HEADER.len() + 1, BEGAN.len() + 1);
+    for (left, code, words) in [
+        (HEADER.len() / 2, 2, "expected a JSON object"),
+        (header, 4, "nothing was judged"),
+        (header + began / 2, 4, "cut off"),
+        (header + began + SERVED.len() / 2, 4, "cut off"),
+    ] {
+        check_history(&whole.as_bytes()[..left], code, words);
+    }
+    // Compressed, there is no line that could be left out.
+    let compressed = zstd::encode_all(whole.as_bytes(), 0).unwrap();
+    check_history(&compressed[..compressed.len() - 4], 2, "run.jsonl");
+}
+
+#[test]
+fn a_history_that_contradicts_ends_load_and_audit_with_one_whatever_is_allowed() {
+    let folder = folder();
+    let served =
+        Served::start(folder.path(), &["--store", "memory", "--clock", "manual", "--deviation", "limit-eleven"]);
+    let target = served.target_file(folder.path());
+    let options = ["--settle", "0s", "--history", "run.jsonl", "--allow-incomplete", "--quiet"];
+    let loaded = Loaded::run(folder.path(), &[&["--target", &target, "first-window"], &options[..]].concat());
+    assert_eq!((loaded.code(), loaded.report.verdict), (Some(1), LoadVerdict::Fails), "{}", loaded.said());
+    let (code, shown) = audited(folder.path(), &["run.jsonl"], &["--allow-incomplete", "--quiet"]);
+    assert_eq!(code, Some(1), "{shown}");
+}
+
+#[test]
+fn a_threshold_that_nobody_meets_or_of_which_nothing_is_known_ends_load_with_one_whatever_is_allowed() {
+    for (threshold, is_sampled) in [("p99<10s for poll", false), ("max<1us", true)] {
+        let folder = folder();
+        let options = ["token-spread", "--allow-incomplete", "--quiet", "--threshold", threshold];
+        let loaded = Loaded::run(folder.path(), &options);
+        let judged = &loaded.report.thresholds[0];
+        assert_eq!(judged.samples > 0, is_sampled, "{}", loaded.said());
+        // On a machine that cannot keep up nothing is said about latencies.
+        if is_sampled && judged.status == Status::Inconclusive && judged.found.contains("cannot be trusted") {
+            continue;
+        }
+        let found = (loaded.code(), loaded.report.verdict, judged.status);
+        assert_eq!(found, (Some(1), LoadVerdict::Fails, Status::Fail), "{}", loaded.said());
+    }
 }

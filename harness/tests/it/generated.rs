@@ -39,27 +39,15 @@ fn said(results: &[CheckResult]) -> String {
     lines.collect::<Vec<String>>().join("\n")
 }
 
-/// Servers that are wrong between the examples, and the property that finds each.
+/// Servers that are wrong between the examples, most of them where no example looks, and the property that finds each.
 const WRONG: [(&str, &[&str]); 4] = [
     (
         "rndrkit/generated/paths",
         &[
-            "path-slash-added",
-            "path-whole-address",
-            "path-other-slash",
-            "path-backslash",
-            "path-trimmed",
-            "path-one-refuses-all",
             "path-invalid-counted",
-            "path-non-string-counted",
-            "path-nested-taken",
-            "path-root-refused",
             "list-nineteen",
-            "list-twenty-refused",
-            "list-not-cut",
             "list-cut-late",
             "list-cut-in-words",
-            "body-urls-empty",
             "path-percent-decoded",
             "path-empty-is-root",
             "path-page-name",
@@ -76,39 +64,10 @@ const WRONG: [(&str, &[&str]); 4] = [
     (
         "craftkit/generated/manifests",
         &[
-            "required-ignored",
-            "missing-number-is-zero",
-            "falsy-is-missing",
-            "all-required",
-            "nested-never-required",
-            "depth-three",
             "depth-five",
-            "dotted-keys-flat",
             "dotted-keys-flat-too",
-            "last-part-anywhere",
-            "nested-types-unchecked",
-            "text-of-an-array",
-            "number-of-leading-digits",
-            "boolean-of-any-text",
-            "no-coercion",
-            "date-by-pattern",
-            "item-fields-all-required",
-            "loop-of-one-row",
-            "single-object-is-a-loop",
-            "false-is-no-loop",
-            "second-loop-unjudged",
-            "first-item-only",
-            "last-item-unjudged",
             "first-hundred-items-only",
-            "item-types-ignored",
-            "item-array-skipped",
-            "empty-loop-refused",
-            "unknown-objects-refused",
-            "too-many-keys-refused",
             "unknown-nested-refused",
-            "data-unwrapped",
-            "no-issues",
-            "field-errors-by-pointer",
             "signature-over-parsed-json",
             "deep-types-unchecked",
             "text-of-digits-is-a-number",
@@ -123,12 +82,16 @@ const WRONG: [(&str, &[&str]); 4] = [
             "loop-of-hundred-and-thirty-rows",
         ],
     ),
-    (
-        "rndrkit/generated/interleavings",
-        &["limit-eleven", "limit-nine", "invalid-body-free", "invalid-paths-free", "window-extended-by-refusals"],
-    ),
-    ("craftkit/generated/interleavings", &["outage-accepted", "unpublished-accepted", "unpublished-remembered"]),
+    ("rndrkit/generated/interleavings", &["invalid-paths-free", "window-extended-by-refusals"]),
+    ("craftkit/generated/interleavings", &["outage-accepted", "unpublished-accepted"]),
 ];
+
+/// What a report of the result would be judged to show, if that is anything else.
+fn judged_otherwise(result: &CheckResult) -> Option<String> {
+    let stored = serde_json::to_string(&result.evidence).unwrap();
+    let again = (result.check.judge)(&serde_json::from_str(&stored).unwrap());
+    (result.stopped.is_none() && again != result.findings).then(|| format!("from its report: {again:#?}"))
+}
 
 /// What is wrong with how a deviation was judged, if anything is.
 async fn problem(check: &'static str, name: &'static str) -> Option<String> {
@@ -141,7 +104,7 @@ async fn problem(check: &'static str, name: &'static str) -> Option<String> {
         |rule: &str| deviation.turns_red.contains(&rule) || deviation.consequences.contains(&rule) || alike(rule);
     let missed = red.is_empty();
     let strays: Vec<&String> = red.iter().filter(|rule| !breaks(rule)).collect();
-    let broken = results.iter().find_map(|result| result.defect.clone());
+    let broken = results.iter().find_map(|result| result.defect.clone().or_else(|| judged_otherwise(result)));
     (missed || !strays.is_empty() || broken.is_some())
         .then(|| format!("{name}: red {red:?}, strays {strays:?} {}\n{}", broken.unwrap_or_default(), said(&results)))
 }

@@ -284,7 +284,7 @@ fn the_other_reports_are_well_formed_and_say_what_failed() {
     let names: Vec<&str> = junit.test_suites.iter().map(|suite| suite.name.as_str()).collect();
     assert_eq!(names, ["scenarios", "thresholds", "hookproof"]);
     let markdown = std::fs::read_to_string(folder.path().join("load.md")).unwrap();
-    assert!(markdown.contains("| token-spread | pass | refresh 200 requests"), "{markdown}");
+    assert!(markdown.contains("| token-spread | pass | refresh 216 requests"), "{markdown}");
     if loaded.code() == Some(1) {
         assert_eq!(junit.failures, 2, "a threshold and the verdict");
         assert!(markdown.starts_with("# hookproof load: builtin fails"), "{markdown}");

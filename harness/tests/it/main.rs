@@ -6,6 +6,7 @@ mod adapter;
 mod adapters;
 mod audit_command;
 mod audit_corpus;
+mod audit_lone;
 mod audit_nginx;
 mod audit_simulated;
 mod canaries;
@@ -54,8 +55,13 @@ fn uninterrupted() -> Interrupt {
 
 /// Runs the suite, narrowed by globs over rule ids, on a server made of these parts.
 async fn judge(parts: Parts, only: &[&str], seed: u64) -> (Selection, Run) {
+    let only = only.iter().map(|glob| (*glob).to_owned()).collect();
+    judge_narrowed(parts, Narrowing { only, ..Narrowing::default() }, seed).await
+}
+
+/// Runs the suite, narrowed, on a server made of these parts.
+async fn judge_narrowed(parts: Parts, narrowing: Narrowing, seed: u64) -> (Selection, Run) {
     let target = open::builtin(parts, settings(seed)).await.unwrap();
-    let narrowing = Narrowing { only: only.iter().map(|glob| (*glob).to_owned()).collect(), ..Narrowing::default() };
     let selection = select(&narrowing, &runner::apis(&target.world)).unwrap();
     let pace = Pace { patience: Duration::ZERO, run_time: runner::RUN_TIME_MAX };
     let run = runner::run(&target.world, &selection, pace, &uninterrupted(), |_| {}).await;

@@ -86,6 +86,55 @@ fn judging_is_pure() {
     );
 }
 
+/// Whether the word stands in the text, and not as the end of a longer one.
+fn has_word(text: &str, word: &str) -> bool {
+    let within = |character: char| character.is_alphanumeric() || character == '_';
+    text.match_indices(word).any(|(at, _)| !text[..at].ends_with(within))
+}
+
+/// A file whose heading ends with the word `Pure.` reads no file, no clock and no environment, and starts nothing.
+#[test]
+fn what_calls_itself_pure_is() {
+    const IMPURE: [&str; 16] = [
+        "std::fs",
+        "fs::",
+        "std::io",
+        "io::",
+        "File::",
+        "OpenOptions",
+        "std::net",
+        "thread::",
+        "mpsc",
+        "Instant::now",
+        "SystemTime",
+        "rand::",
+        "tokio",
+        "async",
+        "env::",
+        "super::source",
+    ];
+    let is_headed_pure = |text: &str| {
+        let heading = text.lines().map_while(|line| line.strip_prefix("//!"));
+        heading.take_while(|line| !line.trim().is_empty()).any(|line| line.trim_end().ends_with("Pure."))
+    };
+    let mut pure = Vec::new();
+    let mut places = Vec::new();
+    for (path, text) in sources("harness/src") {
+        let shown = path.to_string_lossy().into_owned();
+        if is_headed_pure(&text) || shown.contains("harness/src/audit/") {
+            let code = code(&text);
+            places.extend(IMPURE.iter().filter(|word| has_word(&code, word)).map(|word| format!("{shown}: {word}")));
+            pure.push(shown);
+        }
+    }
+    assert!(places.is_empty(), "{}", places.join("\n"));
+    // What decides a verdict on a history has to say so of itself.
+    for name in ["answer", "clock", "domain", "lone", "outage", "overlap", "quota", "renders"] {
+        let file = format!("harness/src/histories/{name}.rs");
+        assert!(pure.iter().any(|known| known.ends_with(&file)), "{file} does not call itself pure");
+    }
+}
+
 #[test]
 fn the_servers_rules_are_pure() {
     for api in ["rndrkit", "craftkit"] {

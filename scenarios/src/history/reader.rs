@@ -12,6 +12,9 @@ use super::{Event, Header, Invocation, Operation, Problem, ReadError};
 /// 300,000 keys in it.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// So much memory is kept from one line to the next.
+const LINE_BYTES_KEPT: usize = 4 * 1024;
+
 /// Reads a history; an iterator over what its lines say, which ends after the first error.
 ///
 /// ```
@@ -24,6 +27,8 @@ const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Reader<R> {
     input: R,
+    /// What has been read of the line; kept, since each line would have to ask for memory again.
+    bytes: Vec<u8>,
     line: u64,
     recorders: Vec<Recorded>,
     truncated: Option<Truncated>,
@@ -52,7 +57,7 @@ struct Recorded {
 impl<R: BufRead> Reader<R> {
     /// Reads from `input`; nothing is read before the first event is asked for.
     pub fn new(input: R) -> Reader<R> {
-        Reader { input, line: 0, recorders: Vec::new(), truncated: None, ended: false }
+        Reader { input, bytes: Vec::new(), line: 0, recorders: Vec::new(), truncated: None, ended: false }
     }
 
     /// The last line, if it was cut off; known once the iterator has ended.
@@ -76,9 +81,12 @@ impl<R: BufRead> Reader<R> {
     fn read(&mut self) -> Result<Option<Event>, ReadError> {
         self.line += 1;
         let line = self.line;
-        let mut bytes = Vec::with_capacity(256);
+        let bytes = &mut self.bytes;
+        // The header may have been very long; no other line is.
+        bytes.clear();
+        bytes.shrink_to(LINE_BYTES_KEPT);
         let mut limited = self.input.by_ref().take(LINE_BYTES_MAX);
-        limited.read_until(b'\n', &mut bytes).map_err(|source| ReadError::Io { line, source })?;
+        limited.read_until(b'\n', bytes).map_err(|source| ReadError::Io { line, source })?;
         let whole = bytes.ends_with(b"\n");
         let at = |problem| ReadError::Line { line, problem };
         if !whole && bytes.len() as u64 == LINE_BYTES_MAX {
@@ -87,7 +95,7 @@ impl<R: BufRead> Reader<R> {
         if bytes.is_empty() {
             return if self.recorders.is_empty() { Err(at(no_header("nothing"))) } else { Ok(None) };
         }
-        match parse(&bytes) {
+        match parse(bytes) {
             // No beginning of an object is an object, so what parses is not cut off.
             Err(Problem::NotJson { .. }) if !whole && !self.recorders.is_empty() => {
                 self.truncated = Some(Truncated { line, bytes: bytes.len() });
@@ -147,7 +155,9 @@ impl Recorded {
     }
 
     fn complete(&self, n: u64, invocation: Invocation, mut record: Record<'_>) -> Result<Event, Problem> {
-        record.agree(&Record::default().with_invocation(&invocation))?;
+        if record.tells_invocation() {
+            record.agree(&Record::default().with_invocation(&invocation))?;
+        }
         let outcome = record.take_outcome(&invocation)?;
         record.done("in a completion, unless the invocation says the same")?;
         Ok(Event::Completed(Operation { n, recorder: self.name.clone(), invocation }, outcome))

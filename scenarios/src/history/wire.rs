@@ -242,6 +242,13 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Whether it has any field of an invocation.
+    pub(super) fn tells_invocation(&self) -> bool {
+        let texts = [&self.api, &self.key, &self.token, &self.op, &self.what, &self.id];
+        let numbers = [self.ms, self.renders_left, self.pages, self.due_ns, self.start_ns, self.server_start_ms];
+        texts.iter().any(|text| text.is_some()) || numbers.iter().any(Option::is_some) || self.available.is_some()
+    }
+
     fn op(self, op: &'a str) -> Record<'a> {
         Record { op: Some(op.into()), ..self }
     }

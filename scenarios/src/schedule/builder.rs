@@ -239,10 +239,21 @@ impl Builder {
         self.steps.push(Step::Volley(slots));
     }
 
-    /// Adds a refresh of one new path that overlaps no other request: what came before has been answered, what comes after waits.
+    /// Adds a refresh of one new path that overlaps no other request, in the history neither.
+    ///
+    /// A request of a volley is written down as soon as its user is free, while others still wait for their last answers. So the users meet
+    /// without sending anything, before and after.
     pub(super) fn alone(&mut self, domain: usize, token: usize) {
         let job = self.pages(domain, token, 1);
+        self.meeting();
         self.volley(vec![job]);
+        self.meeting();
+    }
+
+    fn meeting(&mut self) {
+        if self.steps.last().is_some_and(|step| !step.slots().is_empty()) {
+            self.steps.push(Step::Volley(Vec::new()));
+        }
     }
 
     /// Adds a stream, in the order of due times.

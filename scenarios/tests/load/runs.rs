@@ -74,6 +74,35 @@ async fn first_window_overlaps_on_every_domain() {
     assert_eq!(run.worst_domain, Some(("d0".to_owned(), 10)));
 }
 
+/// How many refreshes of each domain overlap no other of it in the history.
+fn alone(events: &[Event]) -> Vec<usize> {
+    let mut spans: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    for event in events {
+        if let Event::Completed(operation, outcome) = event
+            && let Action::Refresh { domain, .. } = &operation.invocation.action
+        {
+            spans.entry(domain).or_default().push((operation.invocation.start_ns, outcome.end_ns));
+        }
+    }
+    let count = |spans: &Vec<(u64, u64)>| {
+        let meets = |one: &(u64, u64), other: &(u64, u64)| one.0 <= other.1 && other.0 <= one.1;
+        // Each meets itself.
+        spans.iter().filter(|one| spans.iter().filter(|other| meets(one, other)).count() == 1).count()
+    };
+    spans.values().map(count).collect()
+}
+
+/// Only a refusal of such a one is surely needless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_requests_around_volleys_overlap_nothing_in_the_history() {
+    for (scenario, each) in [(Scenario::FirstWindow, 1), (Scenario::TokenSpread, 2), (Scenario::WindowEdge, 6)] {
+        let trial = Trial::new();
+        let run = trial.run_scenario(scenario, 1).await;
+        let alone = alone(&check_run(&trial, &run));
+        assert!(alone.iter().all(|count| *count >= each), "{scenario}: {alone:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_spread_uses_every_token() {
     let trial = Trial::new();

@@ -67,7 +67,8 @@ pub(super) struct Thinning<R> {
     open: VecDeque<Span>,
     /// Requests that may have counted, by start, which `latest` does not have yet: start and last instant.
     ahead: VecDeque<(i64, i64)>,
-    /// The `limit` latest last instants of requests that may have counted and started before the run's last refusal ended.
+    /// The `limit` latest last instants of requests that may have counted and started before the run's last refusal ended; between two
+    /// releases, of some later ones, too.
     latest: BinaryHeap<Reverse<i64>>,
     /// The start of the first refusal of the run, which has been given already.
     first: Option<i64>,
@@ -129,6 +130,8 @@ impl<R: Rules> Thinning<R> {
         if before == NEVER {
             self.last.take().into_iter().for_each(give);
         }
+        // No refusal still to be given ends earlier: without any, too, requests are not kept for ever.
+        self.count_up_to(self.open.front().map_or(before, |span| span.end.min(before)));
     }
 
     /// The first start among refusals that were taken and neither given nor dropped; `before` if there are none.
@@ -151,5 +154,23 @@ impl<R: Rules> Thinning<R> {
     fn can_refill(&self, first: i64) -> bool {
         let able = self.latest.len();
         R::can_refill(self.limit, able) && self.latest.peek().is_some_and(|Reverse(end)| *end > first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::Spec;
+    use super::*;
+
+    #[test]
+    fn where_nobody_is_refused_requests_are_not_kept() {
+        const LIMIT: usize = 10;
+        let mut thinning = Thinning::<Spec>::new(LIMIT);
+        for n in 0..10_000_u64 {
+            let start = i64::try_from(n).unwrap() * 100;
+            thinning.take(&Request { n, start, end: start + 50, kind: Kind::Counted });
+            thinning.release(start, |span| panic!("{span:?} was never refused"));
+            assert!(thinning.ahead.len() <= 1 && thinning.latest.len() <= LIMIT, "{thinning:?}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use self::search::{Found, Search, Standing};
 use super::{Kind, Reason, Request, Start, Verdict, Window, witness};
 
 /// How many windows a [`Monitor`]'s schedule tells, at least: the last ones.
-pub const WINDOWS_KEPT: usize = 1_000;
+pub const WINDOWS_KEPT: usize = 64;
 
 /// How many requests a [`Monitor`] remembers to explain a contradiction with.
 pub const REQUESTS_KEPT: usize = 4_000;
@@ -164,6 +164,12 @@ impl Monitor {
     /// Whether the history is known to be wrong already: what follows cannot mend it.
     pub fn is_refuted(&self) -> bool {
         self.flow.search.standing() == Standing::Refuted
+    }
+
+    /// Whether all that was pushed can be explained, surely: [`Monitor::finish`] without the work of telling how or why not.
+    pub fn is_explained(mut self) -> bool {
+        self.flow.advance(rules::NEVER, |_| {});
+        self.late.is_none() && matches!(self.flow.finish(), Decision::Explained(_))
     }
 
     /// The verdict on all that was pushed. The schedule is that of the last windows, at least [`WINDOWS_KEPT`] where there are

@@ -39,6 +39,11 @@ impl Trodden {
     }
 }
 
+/// Fewer nodes are not worth tidying up, however few windows are to be kept.
+const NODES_MIN: usize = 128;
+/// So many are, however many windows are to be kept.
+const NODES_MAX: usize = 1_024;
+
 #[derive(Debug)]
 struct Node {
     before: Option<usize>,
@@ -59,7 +64,7 @@ pub(super) struct Trail {
 
 impl Trail {
     pub(super) fn new(keeping: usize) -> Trail {
-        Trail { nodes: Vec::new(), keeping, gone: 0, enough: 1024 }
+        Trail { nodes: Vec::new(), keeping, gone: 0, enough: keeping.saturating_mul(2).clamp(NODES_MIN, NODES_MAX) }
     }
 
     pub(super) fn add(&mut self, before: Option<usize>, stretch: Stretch) -> usize {
@@ -110,7 +115,8 @@ impl Trail {
         for state in states {
             state.trail = state.trail.and_then(|tip| moved[tip]);
         }
-        self.enough = 2 * self.nodes.len().max(512);
+        let least = self.keeping.saturating_mul(2).clamp(NODES_MIN, NODES_MAX);
+        self.enough = least.max(2 * self.nodes.len());
     }
 
     /// The oldest windows that all states share and nobody wants to keep.

@@ -242,9 +242,6 @@ impl<'g> Live<'g> {
             // Whoever comes next shall not meet an outage that it did not ask for.
             let last = request(&format!("{}/end.1", self.label), &self.templates[0], Sent::Signed, "Stock again");
             self.g.settled(last, |exchange| !exchange.is(503)).await;
-            // Whoever comes next shall not meet an outage that it did not ask for.
-            let last = request(&format!("{}/end.1", self.label), &self.templates[0], Sent::Signed, "Stock again");
-            self.g.settled(last, |exchange| !exchange.is(503)).await;
         }
         going
     }
