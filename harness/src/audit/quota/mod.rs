@@ -1,7 +1,7 @@
 //! The quota of periods: how much was accepted, how much may be.
 //!
 //! Exact where every request costs one unit, and where every request surely belongs to one period. Where costs differ *and* it
-//! is open to which period a request belongs, the question is a knapsack: [`bounds`] finds what is surely wrong, a few
+//! is open to which period a request belongs, the question is a knapsack: `bounds` finds what is surely wrong, a few
 //! placements are tried, and what neither settles is inconclusive.
 
 mod bounds;

@@ -1,7 +1,7 @@
 //! The limiter: windows that open with their first request.
 //!
-//! [`intake`] puts requests in order and drops refusals that say nothing new; [`search`] follows all pasts that can matter
-//! through time, cell by cell, and [`step`] says what can follow what; [`replay`](replay()) checks the result.
+//! `intake` puts requests in order and drops refusals that say nothing new; `search` follows all pasts that can matter
+//! through time, cell by cell, and `step` says what can follow what; [`replay`](replay()) checks the result.
 
 mod intake;
 mod known;
