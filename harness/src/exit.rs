@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::histories::audited::{AuditVerdict, Audited};
 use crate::report::Report;
 use crate::report::load::LoadReport;
 use crate::snapshots::review::Review;
@@ -87,6 +88,17 @@ pub fn of_load(report: &LoadReport, allow_incomplete: bool) -> Exit {
         Exit::Incomplete
     } else {
         Exit::Holds
+    }
+}
+
+/// The exit of an audit.
+pub fn of_audit(audited: &Audited, allow_incomplete: bool) -> Exit {
+    match audited.verdict {
+        AuditVerdict::Inconsistent => Exit::Fails,
+        AuditVerdict::Consistent => Exit::Holds,
+        AuditVerdict::Inconclusive if allow_incomplete => Exit::Holds,
+        // Whatever the user allows, an audit that judged nothing proves nothing.
+        AuditVerdict::Inconclusive | AuditVerdict::NothingJudged => Exit::Incomplete,
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::check::is_colored;
 use super::{complain, print};
 use crate::cli::audit::{AuditArgs, AuditFormat, AuditOutput, HistoryFormat, QuotaName};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::histories::audited::Audited;
 use crate::histories::nginx::NginxOptions;
 use crate::histories::{AuditError, Format, Options, audit_files, convert};
@@ -62,7 +62,7 @@ fn audit(args: &AuditArgs, interrupt: &Interrupt) -> Result<Exit, CommandError> 
     }
     let manner = Manner { color: is_colored(args.color), quiet: args.quiet, verbose: false };
     print(&text::render(&audited, manner));
-    Ok(audited.exit(args.allow_incomplete))
+    Ok(exit::of_audit(&audited, args.allow_incomplete))
 }
 
 fn options(args: &AuditArgs) -> Result<Options, CommandError> {

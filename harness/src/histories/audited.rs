@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
-use crate::exit::Exit;
 use crate::target::protocol::Implementation;
 
 /// Name and version of the JSON report of an audit.
@@ -336,17 +335,6 @@ impl Audited {
     /// The most requests that were under way at one instant for one key.
     pub fn overlap_max(&self) -> u64 {
         self.keys.iter().map(|key| key.overlap_max).max().unwrap_or(0)
-    }
-
-    /// How the program ends after this audit.
-    pub fn exit(&self, allow_incomplete: bool) -> Exit {
-        match self.verdict {
-            AuditVerdict::Inconsistent => Exit::Fails,
-            AuditVerdict::Consistent => Exit::Holds,
-            AuditVerdict::Inconclusive if allow_incomplete => Exit::Holds,
-            // Whatever the user allows, an audit that judged nothing proves nothing.
-            AuditVerdict::Inconclusive | AuditVerdict::NothingJudged => Exit::Incomplete,
-        }
     }
 
     /// The JSON report.

@@ -131,7 +131,51 @@ fn is_json(content_type: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+
+    /// An entry of a list: a path, plain or odd, or none at all; lists are about as long as the limit, or much longer.
+    fn entries() -> impl Strategy<Value = Vec<Value>> {
+        let entry = prop_oneof![
+            4 => "/[a-z0-9/-]{0,12}".prop_map(Value::from),
+            2 => "/\\PC{0,12}".prop_map(Value::from),
+            2 => "\\PC{0,12}".prop_map(Value::from),
+            1 => prop_oneof![
+                Just(Value::Null), Just(json!(["/a"])), Just(json!({"/a": 1})), any::<bool>().prop_map(Value::from),
+                any::<i64>().prop_map(Value::from)
+            ],
+        ];
+        let length = prop_oneof![0..4_usize, MAX_PATHS - 2..MAX_PATHS + 4, 0..120_usize];
+        length.prop_flat_map(move |length| prop::collection::vec(entry.clone(), length))
+    }
+
+    proptest! {
+        /// Rules `rndrkit.paths.*`, `rndrkit.selective.over-twenty` and `rndrkit.body.urls-empty`, for lists nobody wrote down.
+        #[test]
+        fn of_every_list_the_first_twenty_paths_are_taken_as_they_are(list in entries(), indented: bool, extra: bool) {
+            let mut body = json!({ "urls": list });
+            if extra {
+                body["unknown"] = json!({"all": true});
+            }
+            let text = if indented { serde_json::to_string_pretty(&body) } else { serde_json::to_string(&body) };
+            let read = read(Some(b"application/json"), text.expect("keys are text").as_bytes());
+            let mut wanted: Vec<String> = Vec::new();
+            for entry in &list {
+                match entry.as_str() {
+                    Some(path) if path.as_bytes().first() == Some(&b'/') && wanted.len() < 20 => wanted.push(path.to_owned()),
+                    _ => {}
+                }
+            }
+            let expected = match (list.is_empty(), wanted.is_empty()) {
+                (true, _) => Err(Refusal::NothingAsked),
+                (false, true) => Err(Refusal::NoValidPath),
+                (false, false) => Ok(Asked::Paths(wanted)),
+            };
+            prop_assert_eq!(read, expected);
+        }
+    }
 
     #[track_caller]
     fn check(body: &str, expected: Result<Asked, Refusal>) {
