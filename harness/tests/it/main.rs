@@ -18,6 +18,7 @@ mod crash;
 mod deviations;
 mod false_greens;
 mod generated;
+mod github;
 mod harm;
 mod hostile;
 mod interruptions;
