@@ -15,7 +15,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use reference_server::rndrkit::limiter::{FixedWindow, WINDOW};
+use reference_server::store::SharedStore;
 use reference_server::{ClockKind, Config, ControlToken, Limits, Parts, StoreKind};
+
+use crate::absent::absent;
 
 /// Opens the control plane of every server here.
 pub(crate) const CONTROL: &str = "control-token-of-the-bench";
@@ -30,18 +33,21 @@ pub(crate) enum Kind {
     Sqlite,
     /// The same router with the in-memory store.
     Memory,
+    /// The same router with a store that keeps nothing.
+    Absent,
     /// A bare hyper service that reads the request and answers a constant.
     Hyper,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 3] = [Kind::Sqlite, Kind::Memory, Kind::Hyper];
+    pub(crate) const ALL: [Kind; 4] = [Kind::Sqlite, Kind::Memory, Kind::Absent, Kind::Hyper];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Kind::Sqlite => "(a) SQLite, durable",
             Kind::Memory => "(b) in memory",
-            Kind::Hyper => "(c) bare hyper",
+            Kind::Absent => "(c) without a store",
+            Kind::Hyper => "(d) bare hyper",
         }
     }
 
@@ -49,6 +55,7 @@ impl Kind {
         match self {
             Kind::Sqlite => "sqlite",
             Kind::Memory => "memory",
+            Kind::Absent => "absent",
             Kind::Hyper => "hyper",
         }
     }
@@ -82,11 +89,7 @@ impl Child {
 
     /// User and system time so far.
     pub(crate) fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
-        // The name in parentheses may hold anything; utime and stime are the 12th and 13th after it.
-        let (_, after) = stat.rsplit_once(')').unwrap();
-        let ticks = after.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>();
-        Duration::from_secs_f64(ticks / TICKS)
+        cpu(self.process.id())
     }
 
     /// The most memory it ever held.
@@ -96,11 +99,26 @@ impl Child {
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
     /// Closes its standard input, which ends it.
     pub(crate) fn stop(mut self) {
         drop(self.stdin);
         assert!(self.process.wait().unwrap().success());
     }
+}
+
+/// User and system time of a process so far.
+pub(crate) fn cpu(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The name in parentheses may hold anything; utime and stime are the 12th and 13th after it.
+    let (_, after) = stat.rsplit_once(')').unwrap();
+    let ticks = after.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>();
+    Duration::from_secs_f64(ticks / TICKS)
 }
 
 /// The child's side: serves until standard input ends.
@@ -109,7 +127,7 @@ pub(crate) fn serve(kind: Kind, path: &Path) {
     runtime.block_on(async {
         let store = match kind {
             Kind::Sqlite => StoreKind::File(path.to_owned()),
-            Kind::Memory => StoreKind::Memory,
+            Kind::Memory | Kind::Absent => StoreKind::Memory,
             Kind::Hyper => return constant().await,
         };
         let config = Config {
@@ -121,7 +139,12 @@ pub(crate) fn serve(kind: Kind, path: &Path) {
         };
         // The documented limiter with a limit that is never reached: every refresh is counted as usual.
         let limiter = Arc::new(FixedWindow { limit: i64::MAX, window: WINDOW });
-        let server = reference_server::start(config, Parts { limiter, ..Parts::reference() }).await.unwrap();
+        let replaced: Option<fn(SharedStore) -> SharedStore> = match kind {
+            Kind::Absent => Some(absent),
+            Kind::Sqlite | Kind::Memory | Kind::Hyper => None,
+        };
+        let parts = Parts { limiter, store: replaced, ..Parts::reference() };
+        let server = reference_server::start(config, parts).await.unwrap();
         println!("{}", server.address());
         tokio::task::spawn_blocking(wait).await.unwrap();
         server.stop().await.unwrap();

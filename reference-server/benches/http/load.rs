@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::child::{CONTROL, Kind};
+use crate::absent::SECRET;
+use crate::child::{CONTROL, Child, Kind};
 
 /// Domains that refreshes are spread over.
 const DOMAINS: usize = 100;
@@ -78,7 +79,7 @@ pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr)
         Endpoint::Refused => vec![post(server, "/api/webhook/refresh", "", TWO_PATHS)],
         Endpoint::Refresh => {
             let tokens = match kind {
-                Kind::Hyper => vec!["rk_wh_0123456789abcdef0123456789abcdef".to_owned(); DOMAINS],
+                Kind::Hyper | Kind::Absent => vec!["rk_wh_0123456789abcdef0123456789abcdef".to_owned(); DOMAINS],
                 Kind::Sqlite | Kind::Memory => {
                     let made = control(server, "domain.create", &json!({}), DOMAINS).await;
                     made.iter().map(|domain| text(&domain["tokens"][0]["token"])).collect()
@@ -88,8 +89,11 @@ pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr)
         }
         Endpoint::Hook => {
             let made = match kind {
-                Kind::Hyper => {
-                    vec![json!({"inbound_token": "0123456789abcdef0123456789abcdef", "inbound_secret": "s"}); TEMPLATES]
+                Kind::Hyper | Kind::Absent => {
+                    vec![
+                        json!({"inbound_token": "0123456789abcdef0123456789abcdef", "inbound_secret": SECRET});
+                        TEMPLATES
+                    ]
                 }
                 Kind::Sqlite | Kind::Memory => {
                     control(server, "template.create", &json!({ "manifest": manifest() }), TEMPLATES).await
@@ -164,6 +168,36 @@ pub(crate) async fn run(
     (answered, began.elapsed())
 }
 
+/// Loads a server until it is killed in the middle of that.
+pub(crate) async fn run_until_killed(server: Child, requests: Vec<Vec<u8>>, connections: usize, length: Duration) {
+    let mut loads = JoinSet::new();
+    for number in 0..connections {
+        let (mut connection, requests) = (Connection::open(server.address).await, requests.clone());
+        loads.spawn(async move {
+            for request in requests.iter().cycle().skip(number) {
+                if connection.stream.write_all(request).await.is_err() {
+                    return;
+                }
+                connection.read.clear();
+                // The answers are small and come one at a time; what they say does not matter here.
+                if !connection.stream.read_buf(&mut connection.read).await.is_ok_and(|read| read > 0) {
+                    return;
+                }
+            }
+        });
+    }
+    tokio::time::sleep(length).await;
+    server.kill();
+    loads.join_all().await;
+}
+
+/// Asks for something that needs no store of its own, and waits for the answer.
+pub(crate) async fn is_answered(server: SocketAddr) {
+    let request = format!("GET /health HTTP/1.1\r\nhost: {server}\r\n\r\n").into_bytes();
+    let (status, _) = Connection::open(server).await.ask(&request).await;
+    assert_eq!(status, 200);
+}
+
 struct Connection {
     stream: TcpStream,
     read: Vec<u8>,
@@ -208,7 +242,7 @@ fn text(value: &Value) -> String {
 }
 
 /// A manifest that the example fits.
-fn manifest() -> Value {
+pub(crate) fn manifest() -> Value {
     json!({
         "variables": [
             {"key": "customer.name", "label": "Customer", "dataType": "text", "required": true},

@@ -1,7 +1,7 @@
 //! What the server costs, as ratios within one run.
 //!
 //! `cargo bench -p reference-server`, and after `--` optionally `--rounds N`, `--millis N` and
-//! `--only refused|refresh|hook|store`.
+//! `--only refused|refresh|hook|store|restart`.
 //!
 //! Each server runs in a process of its own, so that its CPU time and memory are its own; it is this
 //! program again, started with `serve`. Server and client share the machine's cores, unpinned. Rounds
@@ -10,8 +10,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing to say")]
 
+mod absent;
 mod child;
 mod load;
+mod restart;
 mod store;
 
 use std::path::Path;
@@ -54,6 +56,9 @@ fn main() {
         if wanted("store") {
             stores(rounds, length).await;
         }
+        if wanted("restart") {
+            restarts(rounds, length).await;
+        }
     });
 }
 
@@ -63,7 +68,7 @@ fn option<T: std::str::FromStr>(arguments: &[String], name: &str) -> Option<T> {
 }
 
 async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
-    let mut samples: [Vec<Sample>; 3] = Default::default();
+    let mut samples: [Vec<Sample>; 4] = Default::default();
     for round in 0..rounds {
         for step in 0..Kind::ALL.len() {
             let place = (round + step) % Kind::ALL.len();
@@ -75,21 +80,28 @@ async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
         "  {:<22} {:>11} {:>8} {:>9} {:>9} {:>9}",
         "", "decisions/s", "of hyper", "CPU us/rq", "of hyper", "peak MiB"
     );
-    let [_, _, hyper] = &samples;
-    let hyper = (median(hyper, |s| s.per_second), median(hyper, |s| s.cpu_micros));
+    let [sqlite, memory, absent, hyper] = &samples;
+    let (rate_of_hyper, cpu_of_hyper) = (median(hyper, |s| s.per_second), median(hyper, |s| s.cpu_micros));
     for (kind, samples) in Kind::ALL.iter().zip(&samples) {
         let (rate, cpu) = (median(samples, |s| s.per_second), median(samples, |s| s.cpu_micros));
         let peak = median(samples, |s| s.peak_mib);
         println!(
             "  {:<22} {rate:>11.0} {:>8.2} {cpu:>9.2} {:>9.2} {peak:>9.1}",
             kind.label(),
-            rate / hyper.0,
-            cpu / hyper.1
+            rate / rate_of_hyper,
+            cpu / cpu_of_hyper
         );
     }
-    let [sqlite, memory, _] = &samples;
-    let ratio = median(sqlite, |s| s.per_second) / median(memory, |s| s.per_second);
-    println!("  (a) has {ratio:.2} of the rate of (b)\n");
+    println!("  (a) has {} of the rate of (b)", side_by_side(sqlite, memory, |s| s.per_second));
+    println!("  (c) takes {} of the CPU of (d)\n", side_by_side(absent, hyper, |s| s.cpu_micros));
+}
+
+/// The median of the rounds' ratios, and their range: neighbours make noise for what is measured side by side alike.
+fn side_by_side<T>(one: &[T], other: &[T], value: impl Fn(&T) -> f64) -> String {
+    let ratios: Vec<f64> = one.iter().zip(other).map(|(one, other)| value(one) / value(other)).collect();
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    format!("{:.2} ({least:.2} to {most:.2})", median(&ratios, |ratio| *ratio))
 }
 
 async fn measure(kind: Kind, endpoint: Endpoint, length: Duration) -> Sample {
@@ -108,25 +120,66 @@ async fn measure(kind: Kind, endpoint: Endpoint, length: Duration) -> Sample {
     }
 }
 
-async fn stores(rounds: usize, length: Duration) {
-    let mut sqlite = Vec::new();
-    let mut log = Vec::new();
-    for round in 0..rounds {
-        for step in 0..2 {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("store");
-            if (round + step) % 2 == 0 {
-                sqlite.push(store::sqlite(&path, CONCURRENCY, length).await);
-            } else {
-                log.push(store::log(&path, CONCURRENCY, length).await);
-            }
+/// How decisions are made durable without a server.
+#[derive(Clone, Copy)]
+enum Durable {
+    Store,
+    Row,
+    Log,
+}
+
+impl Durable {
+    const ALL: [Durable; 3] = [Durable::Store, Durable::Row, Durable::Log];
+
+    fn label(self) -> &'static str {
+        match self {
+            Durable::Store => "the store",
+            Durable::Row => "SQLite, a row a batch",
+            Durable::Log => "log with fdatasync",
         }
     }
-    let (sqlite, log) = (median(&sqlite, |rate| *rate), median(&log, |rate| *rate));
+}
+
+async fn stores(rounds: usize, length: Duration) {
+    let mut samples: [Vec<(f64, f64)>; 3] = Default::default();
+    // Kept to the end: to delete a file of many megabytes makes the flushes after it slow, and those are another's.
+    let mut folders = Vec::new();
+    for round in 0..rounds {
+        for step in 0..Durable::ALL.len() {
+            let place = (round + step) % Durable::ALL.len();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("store");
+            let before = child::cpu(std::process::id());
+            let rate = match Durable::ALL[place] {
+                Durable::Store => store::sqlite(&path, CONCURRENCY, length).await,
+                Durable::Row => store::floor(store::row(&path), CONCURRENCY, length).await,
+                Durable::Log => store::floor(store::log(&path), CONCURRENCY, length).await,
+            };
+            let cpu = child::cpu(std::process::id()) - before;
+            samples[place].push((rate, cpu.as_secs_f64() * 1e6 / (rate * length.as_secs_f64())));
+            folders.push(folder);
+        }
+    }
+    let log = median(&samples[2], |(rate, _)| *rate);
     println!("the store alone: a counter read and written, and a row of {} bytes", store::ROW_BYTES);
-    println!("  {:<22} {:>11} {:>8}", "", "decisions/s", "of log");
-    println!("  {:<22} {sqlite:>11.0} {:>8.2}", "SQLite, group commit", sqlite / log);
-    println!("  {:<22} {log:>11.0} {:>8.2}", "log with fdatasync", 1.0);
+    println!("  {:<22} {:>11} {:>8} {:>17}", "", "decisions/s", "of log", "CPU us/decision");
+    for (durable, samples) in Durable::ALL.iter().zip(&samples) {
+        let (rate, cpu) = (median(samples, |(rate, _)| *rate), median(samples, |(_, cpu)| *cpu));
+        println!("  {:<22} {rate:>11.0} {:>8.2} {cpu:>17.2}", durable.label(), rate / log);
+    }
+    println!("  the store has {} of the log\n", side_by_side(&samples[0], &samples[2], |(rate, _)| *rate));
+}
+
+async fn restarts(rounds: usize, length: Duration) {
+    let (times, on_new) = restart::times(rounds, length, CONCURRENCY).await;
+    let (least, most) =
+        (times.iter().copied().fold(f64::INFINITY, f64::min), times.iter().copied().fold(0.0, f64::max));
+    println!("starting a process until it answers; on a new file {on_new:.0} ms");
+    println!(
+        "  after kill -9 under load, with {} renders: {:.0} ms ({least:.0} to {most:.0})",
+        restart::ROWS,
+        median(&times, |time| *time)
+    );
 }
 
 fn median<T>(samples: &[T], value: impl Fn(&T) -> f64) -> f64 {

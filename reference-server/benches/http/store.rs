@@ -1,7 +1,9 @@
 //! The store without a server, beside the least that makes decisions durable: a preallocated log.
+//!
+//! In between stands the least that SQLite can do: the log's own loop, but each batch is committed as one row.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -25,6 +27,9 @@ const PENDING: usize = 8192;
 const MAX_BATCH: usize = 512;
 /// Size of the log; it wraps around.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// Length of SQLite's own log and of the journal before it is emptied, as in the store.
+const WAL_BYTES: usize = 8 * 1024 * 1024;
+const JOURNAL_BYTES: usize = 1024 * 1024;
 
 /// Runs tasks that each make one decision after the other; gives decisions a second.
 async fn run<F: Future<Output = ()> + Send + 'static>(
@@ -99,9 +104,52 @@ struct Entry {
 
 type Done = Vec<(oneshot::Sender<u64>, u64)>;
 
-/// Decisions a second of a map and a log that is flushed once a batch, with the store's own way of handing out replies.
-pub(crate) async fn log(path: &Path, tasks: usize, length: Duration) -> f64 {
+/// Makes a batch durable.
+type Flush = Box<dyn FnMut(&[u8]) + Send>;
+
+/// A log that is written once beforehand, overwritten from then on, and flushed once a batch.
+pub(crate) fn log(path: &Path) -> Flush {
     let file = preallocated(path);
+    let mut at = 0;
+    Box::new(move |batch| {
+        if at + batch.len() as u64 > LOG_BYTES {
+            at = 0;
+        }
+        file.write_all_at(batch, at).unwrap();
+        file.sync_data().unwrap();
+        at += batch.len() as u64;
+    })
+}
+
+/// A table that gets one row a batch and is emptied now and then, with the store's settings.
+pub(crate) fn row(path: &Path) -> Flush {
+    let database = rusqlite::Connection::open(path).unwrap();
+    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1500; \
+        CREATE TABLE journal (seq INTEGER PRIMARY KEY, changes BLOB NOT NULL) STRICT;";
+    database.execute_batch(settings).unwrap();
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let mut wal = OpenOptions::new().append(true).open(name).unwrap();
+    wal.write_all(&vec![0; WAL_BYTES]).unwrap();
+    wal.sync_all().unwrap();
+    let mut held = 0;
+    let run = |database: &rusqlite::Connection, sql, params: &[&dyn rusqlite::ToSql]| {
+        database.prepare_cached(sql).unwrap().execute(params).unwrap();
+    };
+    Box::new(move |batch| {
+        run(&database, "BEGIN IMMEDIATE", &[]);
+        if held >= JOURNAL_BYTES {
+            run(&database, "DELETE FROM journal", &[]);
+            held = 0;
+        }
+        run(&database, "INSERT INTO journal (changes) VALUES (?1)", &[&batch]);
+        run(&database, "COMMIT", &[]);
+        held += batch.len();
+    })
+}
+
+/// Decisions a second of a map whose changes are flushed once a batch, with the store's own way of handing out replies.
+pub(crate) async fn floor(flush: Flush, tasks: usize, length: Duration) -> f64 {
     let (sender, receiver) = sync_channel(PENDING);
     let (done, mut batches) = unbounded_channel::<Done>();
     tokio::spawn(async move {
@@ -109,7 +157,7 @@ pub(crate) async fn log(path: &Path, tasks: usize, length: Duration) -> f64 {
             batch.into_iter().for_each(|(reply, count)| reply.send(count).unwrap());
         }
     });
-    let writer = std::thread::spawn(move || write(&file, &receiver, &done));
+    let writer = std::thread::spawn(move || write(flush, &receiver, &done));
     let sender: Arc<SyncSender<Entry>> = Arc::new(sender);
     let rate = run(tasks, length, move |counter| {
         let sender = sender.clone();
@@ -136,10 +184,9 @@ fn preallocated(path: &Path) -> File {
     file
 }
 
-fn write(file: &File, receiver: &Receiver<Entry>, done: &UnboundedSender<Done>) {
+fn write(mut flush: Flush, receiver: &Receiver<Entry>, done: &UnboundedSender<Done>) {
     let mut counters: HashMap<String, u64> = HashMap::new();
     let mut buffer = Vec::new();
-    let mut at = 0;
     while let Ok(first) = receiver.recv() {
         let mut batch = Vec::new();
         buffer.clear();
@@ -152,12 +199,7 @@ fn write(file: &File, receiver: &Receiver<Entry>, done: &UnboundedSender<Done>) 
             buffer.extend_from_slice(&count.to_le_bytes());
             batch.push((reply, *count));
         }
-        if at + buffer.len() as u64 > LOG_BYTES {
-            at = 0;
-        }
-        file.write_all_at(&buffer, at).unwrap();
-        file.sync_data().unwrap();
-        at += buffer.len() as u64;
+        flush(&buffer);
         done.send(batch).unwrap();
     }
 }

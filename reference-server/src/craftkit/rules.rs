@@ -96,7 +96,7 @@ impl Judges {
             slug: template.slug.clone(),
             version: version.number,
             status: RenderStatus::Queued,
-            data: data.to_string().into(),
+            data: serde_json::to_string(&data).expect("JSON has string keys only").into(),
             idempotency_key: None,
             created_at: now,
             completed_at: None,

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::router::{self, Fault, route};
+use super::router::{self, Fault, Route, route};
 use super::watched::Watched;
 use super::{Answer, Inbound};
 use crate::server::App;
@@ -137,11 +137,10 @@ async fn handle(app: &Arc<App>, inbound: &mut Inbound) -> (Answer, &'static str)
     if let Some(edge) = &app.parts.edge {
         edge.request(inbound);
     }
-    let name = router::name(app, inbound);
-    let mut answer = match bounded(route(app, inbound), app.limits.request).await {
-        Some(answer) => answer,
-        None => router::fault(inbound.uri.path(), &Fault::TooSlow),
-    };
+    let found = router::find(app, inbound);
+    let name = found.as_ref().map_or("none", Route::name);
+    let answered = bounded(pin!(route(app, inbound, found)), app.limits.request).await;
+    let mut answer = answered.unwrap_or_else(|| router::fault(inbound.uri.path(), &Fault::TooSlow));
     if let Some(edge) = &app.parts.edge {
         edge.answer(inbound, &mut answer);
     }
@@ -156,7 +155,7 @@ async fn read_body(body: Incoming, app: &App) -> Result<Bytes, Fault> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Fault::BodyTooLong { limit });
     }
-    let collected = Limited::new(body, limit).collect();
+    let collected = pin!(Limited::new(body, limit).collect());
     match bounded(collected, app.limits.request).await {
         Some(Ok(collected)) => Ok(collected.to_bytes()),
         Some(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLong { limit }),
@@ -166,9 +165,11 @@ async fn read_body(body: Incoming, app: &App) -> Result<Bytes, Fault> {
 }
 
 /// Awaits a future for a limited time; a timer is only set when the future is not ready at once.
-async fn bounded<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let first = poll_fn(|context| Poll::Ready(Pin::as_mut(&mut future).poll(context))).await;
+///
+/// It takes the future by reference: by value, each caller's future would hold it twice, and those of requests
+/// are thousands of bytes that are copied when a request begins.
+async fn bounded<F: Future>(mut future: Pin<&mut F>, limit: Duration) -> Option<F::Output> {
+    let first = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
     match first {
         Poll::Ready(output) => Some(output),
         Poll::Pending => tokio::time::timeout(limit, future).await.ok(),

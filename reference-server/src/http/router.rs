@@ -13,7 +13,7 @@ use crate::server::App;
 use crate::{control, craftkit, rndrkit};
 
 /// A path that is served.
-enum Route<'a> {
+pub(crate) enum Route<'a> {
     Refresh,
     Hook(Cow<'a, [u8]>),
     Render(Cow<'a, [u8]>),
@@ -44,7 +44,8 @@ impl<'a> Route<'a> {
         }
     }
 
-    fn name(&self) -> &'static str {
+    /// Its name in logs; never its path, which may hold a token.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Route::Refresh => "refresh",
             Route::Hook(_) => "hook",
@@ -67,15 +68,15 @@ impl<'a> Route<'a> {
     }
 }
 
-/// The name of a request's route in logs; never its path, which may hold a token.
-pub(crate) fn name(app: &App, request: &Inbound) -> &'static str {
-    Route::of(app, request.uri.path()).map_or("none", |route| route.name())
+/// Where a request leads.
+pub(crate) fn find<'a>(app: &App, request: &'a Inbound) -> Option<Route<'a>> {
+    Route::of(app, request.uri.path())
 }
 
-/// Answers a request.
-pub(crate) async fn route(app: &Arc<App>, request: &Inbound) -> Answer {
+/// Answers a request that leads there.
+pub(crate) async fn route(app: &Arc<App>, request: &Inbound, found: Option<Route<'_>>) -> Answer {
     let path = request.uri.path();
-    let Some(route) = Route::of(app, path) else {
+    let Some(route) = found else {
         return fault(path, &Fault::NoSuchRoute);
     };
     if !route.serves(&request.method) {

@@ -9,23 +9,23 @@ use super::records::{
     Delivery, DeliveryState, Domain, Plan, Refresh, Render, RenderStatus, Subscription, Template, Token, Usage,
     Version, Write,
 };
-use super::{Read, SharedStore, StoreError, View, memory, read, sqlite, transact};
+use super::{Read, SharedStore, Store, StoreError, Transaction, View, memory, read, sqlite, transact};
 use crate::craftkit::manifest::Manifest;
 use crate::secret::{Digest, Secret, digest};
 
 /// Transactions that may wait; more than any test submits at once.
-const PENDING: usize = 1024;
+pub(super) const PENDING: usize = 1024;
 
-async fn write(store: &SharedStore, writes: Vec<Write>) {
+pub(super) async fn write(store: &SharedStore, writes: Vec<Write>) {
     transact(&**store, move |_| Ok(((), writes.clone()))).await.expect("written");
 }
 
 #[track_caller]
-fn see<T>(store: &SharedStore, look: impl FnMut(&dyn View) -> Read<T>) -> T {
+pub(super) fn see<T>(store: &SharedStore, look: impl FnMut(&dyn View) -> Read<T>) -> T {
     read(&**store, look).expect("read")
 }
 
-fn domain(name: &str) -> Domain {
+pub(super) fn domain(name: &str) -> Domain {
     Domain {
         name: name.to_owned(),
         plan: Plan::AgencyPlus,
@@ -36,8 +36,13 @@ fn domain(name: &str) -> Domain {
     }
 }
 
-fn token(id: &str, domain: &str) -> Token {
+pub(super) fn token(id: &str, domain: &str) -> Token {
     Token { id: id.to_owned(), domain: domain.to_owned(), revoked: false }
+}
+
+/// The hash of the token with this id.
+pub(super) fn digest_of(id: &str) -> Digest {
+    digest(id.as_bytes())
 }
 
 fn insert_domain(name: &str, paths: &[&str]) -> Write {
@@ -46,7 +51,7 @@ fn insert_domain(name: &str, paths: &[&str]) -> Write {
 }
 
 fn insert_token(id: &str, domain: &str) -> Write {
-    Write::InsertToken { token: token(id, domain), hash: digest(id.as_bytes()) }
+    Write::InsertToken { token: token(id, domain), hash: digest_of(id) }
 }
 
 fn manifest(key: &str) -> Arc<Manifest> {
@@ -70,7 +75,7 @@ fn template(slug: &str, current: Option<Version>) -> Template {
     }
 }
 
-fn render(number: u128, key: Option<&str>) -> Render {
+pub(super) fn render(number: u128, key: Option<&str>) -> Render {
     Render {
         id: Uuid::from_u128(number),
         project: "p".to_owned(),
@@ -349,6 +354,38 @@ async fn a_closed_store_says_so(store: SharedStore) {
     assert!(matches!(refused, Err(StoreError::Closed)), "{refused:?}");
 }
 
+/// A store on a file whose journal is never read: each transaction is folded into the tables before it ends.
+struct Folded(SharedStore);
+
+/// A transaction with a change of a table at its end, which folds all before it.
+struct WithFold(Box<dyn Transaction>);
+
+impl Transaction for WithFold {
+    fn decide(&mut self, view: &dyn View) -> Read<Vec<Write>> {
+        let mut writes = self.0.decide(view)?;
+        writes.push(Write::DeleteWindow("no such window".to_owned()));
+        Ok(writes)
+    }
+
+    fn finish(self: Box<Self>, outcome: Read<()>) {
+        self.0.finish(outcome);
+    }
+}
+
+impl Store for Folded {
+    fn submit(&self, transaction: Box<dyn Transaction>) {
+        self.0.submit(Box::new(WithFold(transaction)));
+    }
+
+    fn read(&self, look: &mut dyn FnMut(&dyn View) -> Read<()>) -> Read<()> {
+        self.0.read(look)
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
 async fn on_file(path: &std::path::Path) -> SharedStore {
     sqlite::open(path, PENDING).await.expect("opened")
 }
@@ -366,6 +403,16 @@ macro_rules! contract {
             async fn $name() {
                 let folder = tempfile::tempdir().expect("a folder");
                 super::$name(super::on_file(&folder.path().join("store.db")).await).await;
+            })*
+        }
+        mod on_sqlite_folded {
+            use std::sync::Arc;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let folder = tempfile::tempdir().expect("a folder");
+                let file = super::on_file(&folder.path().join("store.db")).await;
+                super::$name(Arc::new(super::Folded(file))).await;
             })*
         }
     };

@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod equivalence;
 pub mod memory;
 pub mod records;
 pub mod sqlite;

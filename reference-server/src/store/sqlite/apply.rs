@@ -1,15 +1,15 @@
-//! Writing: one statement or a few for each [`Write`].
+//! What the control plane and the courier change, made to the tables at once: one statement or a few for each.
 
 use rusqlite::{Connection, Params, params};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::failed;
-use crate::store::records::{Delivery, Domain, Render, Subscription, Template, Version, Write};
-use crate::store::{Read, StoreError};
+use crate::store::Read;
+use crate::store::records::{Delivery, Domain, Subscription, Template, Version, Write};
 
-/// Applies one change.
-pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
+/// Makes one change; those that go into the journal are not for this function.
+pub(super) fn apply(connection: &Connection, write: &Write) -> Read<()> {
     let db = Statements(connection);
     match write {
         Write::InsertDomain { .. }
@@ -17,31 +17,33 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), StoreE
         | Write::DeleteDomain(_)
         | Write::InsertToken { .. }
         | Write::RevokeToken(_)
-        | Write::PutWindow { .. }
-        | Write::DeleteWindow(_)
-        | Write::SetUsage { .. }
-        | Write::AppendRefresh(_) => db.domains(write),
+        | Write::DeleteWindow(_) => db.domains(write),
         Write::InsertTemplate { .. }
         | Write::PublishVersion { .. }
         | Write::SetRequireSignature { .. }
         | Write::DeleteTemplate(_)
         | Write::InsertKey { .. }
         | Write::InsertSubscription(_) => db.templates(write),
-        Write::InsertRender(_)
-        | Write::LeaseRenders { .. }
-        | Write::FinishRender { .. }
-        | Write::InsertDelivery(_)
+        Write::InsertDelivery(_)
         | Write::LeaseDelivery { .. }
         | Write::UpdateDelivery { .. }
         | Write::SetClock(_)
-        | Write::ReleaseLeases => db.queues(write),
+        | Write::ReleaseLeases => db.deliveries(write),
+        // A lease ends with this process, so it is not written down.
+        Write::LeaseRenders { .. } => Ok(()),
+        Write::PutWindow { .. }
+        | Write::SetUsage { .. }
+        | Write::AppendRefresh(_)
+        | Write::InsertRender(_)
+        | Write::FinishRender { .. } => unreachable!("the journal takes {write:?}"),
     }
 }
 
-struct Statements<'a>(&'a Connection);
+/// Statements of the writer, compiled once.
+pub(super) struct Statements<'a>(pub(super) &'a Connection);
 
 impl Statements<'_> {
-    fn run(&self, sql: &'static str, params: impl Params) -> Read<()> {
+    pub(super) fn run(&self, sql: &'static str, params: impl Params) -> Read<()> {
         let step = failed(sql);
         self.0.prepare_cached(sql).map_err(&step)?.execute(params).map_err(step)?;
         Ok(())
@@ -78,27 +80,7 @@ impl Statements<'_> {
                 params![token.id, token.domain, &hash[..], token.revoked],
             ),
             Write::RevokeToken(id) => self.run("UPDATE token SET revoked = 1 WHERE id = ?1", [id]),
-            Write::PutWindow { key, state } => {
-                let bytes: Vec<u8> = state.iter().flat_map(|n| n.to_le_bytes()).collect();
-                self.run(
-                    "INSERT INTO rate_window (key, state) VALUES (?1, ?2) \
-                     ON CONFLICT (key) DO UPDATE SET state = excluded.state",
-                    params![key, bytes],
-                )
-            }
             Write::DeleteWindow(key) => self.run("DELETE FROM rate_window WHERE key = ?1", [key]),
-            Write::SetUsage { domain, usage } => self.run(
-                "UPDATE domain SET renders_used = ?2, period_start = ?3 WHERE name = ?1",
-                params![domain, number(usage.renders_used), usage.period_start],
-            ),
-            Write::AppendRefresh(refresh) => {
-                self.run(
-                    "INSERT INTO refresh (previous, domain, accepted_at, full, paths) \
-                     SELECT last_refresh, name, ?2, ?3, ?4 FROM domain WHERE name = ?1",
-                    params![refresh.domain, refresh.accepted_at, refresh.full, text(&refresh.paths)],
-                )?;
-                self.run("UPDATE domain SET last_refresh = last_insert_rowid() WHERE name = ?1", [&refresh.domain])
-            }
             other => unreachable!("apply sends no {other:?} here"),
         }
     }
@@ -199,20 +181,8 @@ impl Statements<'_> {
         )
     }
 
-    fn queues(&self, write: &Write) -> Read<()> {
+    fn deliveries(&self, write: &Write) -> Read<()> {
         match write {
-            Write::InsertRender(render) => self.insert_render(render),
-            Write::LeaseRenders { up_to, real_now, until } => self.run(
-                "UPDATE render_queue SET lease_until = ?3 WHERE render <= ?1 AND lease_until <= ?2",
-                params![blob(up_to), real_now, until],
-            ),
-            Write::FinishRender { id, status, completed_at } => {
-                self.run("DELETE FROM render_queue WHERE render = ?1", [blob(id)])?;
-                self.run(
-                    "INSERT INTO render_outcome (render, status, completed_at) VALUES (?1, ?2, ?3)",
-                    params![blob(id), status.name(), completed_at],
-                )
-            }
             Write::InsertDelivery(delivery) => self.insert_delivery(delivery),
             Write::LeaseDelivery { id, until } => {
                 self.run("UPDATE delivery SET lease_until = ?2 WHERE id = ?1", params![blob(id), until])
@@ -228,33 +198,10 @@ impl Statements<'_> {
                 [now],
             ),
             Write::ReleaseLeases => {
-                self.run("UPDATE render_queue SET lease_until = 0 WHERE lease_until > 0", [])?;
-                self.run(
-                    "UPDATE delivery SET lease_until = 0 \
-                     WHERE state = 'pending' AND lease_until > 0",
-                    [],
-                )
+                self.run("UPDATE delivery SET lease_until = 0 WHERE state = 'pending' AND lease_until > 0", [])
             }
             other => unreachable!("apply sends no {other:?} here"),
         }
-    }
-
-    fn insert_render(&self, render: &Render) -> Read<()> {
-        self.run(
-            "INSERT INTO render (id, project, template, slug, version, idempotency_key, created_at, data) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                blob(&render.id),
-                render.project,
-                blob(&render.template_id),
-                render.slug,
-                render.version,
-                render.idempotency_key,
-                render.created_at,
-                &*render.data,
-            ],
-        )?;
-        self.run("INSERT INTO render_queue (render, lease_until) VALUES (?1, 0)", [blob(&render.id)])
     }
 
     fn insert_delivery(&self, delivery: &Delivery) -> Read<()> {
@@ -274,15 +221,15 @@ impl Statements<'_> {
     }
 }
 
-fn blob(id: &Uuid) -> &[u8] {
+pub(super) fn blob(id: &Uuid) -> &[u8] {
     id.as_bytes()
 }
 
 /// SQLite's integers are signed; a count that large is as good as endless.
-fn number(count: u64) -> i64 {
+pub(super) fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn text(value: &impl Serialize) -> String {
+pub(super) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("lists of strings and manifests have string keys only")
 }

@@ -1,6 +1,6 @@
-//! What the writer need not ask SQLite for: rows that it has just read or written.
+//! What the writer need not ask SQLite for: rows of tables that it has just read.
 //!
-//! Nobody else writes, so what the writer knows stays right until it writes again or rolls back. A
+//! Nobody else writes, so what the writer knows stays right until it changes a table or rolls back. A
 //! busy domain or template is then read once, not once a decision.
 
 use std::collections::HashMap;
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::cache::insert;
 use crate::secret::Digest;
-use crate::store::records::{Domain, Token, Write};
+use crate::store::records::{Domain, Token};
 
-/// What is known of the state that the batch under way has left.
+/// What is known of the tables as the batch under way has left them.
 #[derive(Default)]
 pub(super) struct Recent {
     tokens: HashMap<Digest, Token>,
@@ -48,42 +48,7 @@ impl Recent {
         insert(&mut self.revisions, template, revision);
     }
 
-    /// Follows a write of the batch under way.
-    pub(super) fn follow(&mut self, write: &Write) {
-        match write {
-            Write::SetUsage { domain, usage } => {
-                if let Some(known) = self.domains.get_mut(domain) {
-                    known.usage = *usage;
-                }
-            }
-            Write::PutWindow { key, state } => self.keep_window(key, state),
-            // Rare, and made by the control plane: what they leave is read afresh.
-            Write::InsertDomain { .. }
-            | Write::UpdateDomain(_)
-            | Write::DeleteDomain(_)
-            | Write::InsertToken { .. }
-            | Write::RevokeToken(_)
-            | Write::DeleteWindow(_)
-            | Write::InsertTemplate { .. }
-            | Write::PublishVersion { .. }
-            | Write::SetRequireSignature { .. }
-            | Write::DeleteTemplate(_) => self.forget(),
-            // Nothing here is known of these.
-            Write::AppendRefresh(_)
-            | Write::InsertKey { .. }
-            | Write::InsertRender(_)
-            | Write::LeaseRenders { .. }
-            | Write::FinishRender { .. }
-            | Write::InsertSubscription(_)
-            | Write::InsertDelivery(_)
-            | Write::LeaseDelivery { .. }
-            | Write::UpdateDelivery { .. }
-            | Write::SetClock(_)
-            | Write::ReleaseLeases => {}
-        }
-    }
-
-    /// Forgets everything, as after a rollback.
+    /// Forgets everything, as after a change of a table or a rollback.
     pub(super) fn forget(&mut self) {
         *self = Recent::default();
     }

@@ -1,13 +1,14 @@
 //! Reading.
 
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use uuid::Uuid;
 
 use super::cache::Caches;
+use super::live::Live;
 use super::recent::Recent;
 use super::{failed, run};
 use crate::clock::Millis;
@@ -19,7 +20,7 @@ use crate::store::records::{
 };
 use crate::store::{Read, View};
 
-/// A state as one connection sees it inside a transaction.
+/// A state: the tables, as one connection sees them inside a transaction, and what is newer than they are.
 ///
 /// A reader's transaction begins with its first statement: what the caches answer needs none.
 pub(super) struct SqliteView<'a> {
@@ -32,39 +33,45 @@ pub(super) struct SqliteView<'a> {
 enum Role<'a> {
     /// It sees what was committed, as the caches do.
     Reader {
+        live: &'a RwLock<Live>,
+        /// Held from the first look at tables or changes to the end: meanwhile no table changes, so both fit.
+        held: OnceCell<RwLockReadGuard<'a, Live>>,
         /// The caches' generation before its transaction began.
         begun: Cell<Option<u64>>,
     },
     /// It also sees what the batch under way has written.
-    Writer(&'a RefCell<Recent>),
+    Writer { live: &'a Live, recent: &'a RefCell<Recent> },
 }
 
 impl<'a> SqliteView<'a> {
-    pub(super) fn of_reader(connection: &'a Connection, caches: &'a Caches) -> SqliteView<'a> {
-        SqliteView { connection, caches, role: Role::Reader { begun: Cell::new(None) } }
+    pub(super) fn of_reader(connection: &'a Connection, caches: &'a Caches, live: &'a RwLock<Live>) -> SqliteView<'a> {
+        let role = Role::Reader { live, held: OnceCell::new(), begun: Cell::new(None) };
+        SqliteView { connection, caches, role }
     }
 
     pub(super) fn of_writer(
         connection: &'a Connection,
         caches: &'a Caches,
+        live: &'a Live,
         recent: &'a RefCell<Recent>,
     ) -> SqliteView<'a> {
-        SqliteView { connection, caches, role: Role::Writer(recent) }
+        SqliteView { connection, caches, role: Role::Writer { live, recent } }
     }
 
     /// Ends a reader's transaction, if one was needed.
     pub(super) fn end(&self) -> Read<()> {
         match &self.role {
             // Nothing was written, so ending the snapshot cannot lose anything.
-            Role::Reader { begun } if begun.get().is_some() => run(self.connection, "COMMIT"),
-            Role::Reader { .. } | Role::Writer(_) => Ok(()),
+            Role::Reader { begun, .. } if begun.get().is_some() => run(self.connection, "COMMIT"),
+            Role::Reader { .. } | Role::Writer { .. } => Ok(()),
         }
     }
 
     fn begin(&self) -> Read<()> {
-        if let Role::Reader { begun } = &self.role
+        if let Role::Reader { begun, .. } = &self.role
             && begun.get().is_none()
         {
+            self.live();
             let generation = self.caches.generation();
             run(self.connection, "BEGIN")?;
             begun.set(Some(generation));
@@ -72,17 +79,25 @@ impl<'a> SqliteView<'a> {
         Ok(())
     }
 
-    /// What a writer has just read or written.
+    /// What is newer than the tables.
+    fn live(&self) -> &Live {
+        match &self.role {
+            Role::Reader { live, held, .. } => held.get_or_init(|| live.read().unwrap_or_else(PoisonError::into_inner)),
+            Role::Writer { live, .. } => live,
+        }
+    }
+
+    /// What a writer has just read.
     fn recent<T>(&self, look: impl FnOnce(&Recent) -> Option<T>) -> Option<T> {
         match &self.role {
             Role::Reader { .. } => None,
-            Role::Writer(recent) => look(&recent.borrow()),
+            Role::Writer { recent, .. } => look(&recent.borrow()),
         }
     }
 
     /// Tells a writer what was found.
     fn keep<T>(&self, found: &Option<T>, keep: impl FnOnce(&mut Recent, &T)) {
-        if let (Role::Writer(recent), Some(found)) = (&self.role, found) {
+        if let (Role::Writer { recent, .. }, Some(found)) = (&self.role, found) {
             keep(&mut recent.borrow_mut(), found);
         }
     }
@@ -112,6 +127,14 @@ impl<'a> SqliteView<'a> {
         rows.collect::<rusqlite::Result<Vec<T>>>().map_err(step)
     }
 
+    /// A domain's row with its usage as it is now.
+    fn charged(&self, row: Domain) -> Domain {
+        match self.live().changes.usages.get(&row.name) {
+            Some(usage) => Domain { usage: *usage, ..row },
+            None => row,
+        }
+    }
+
     /// A template's row; its version is looked up after, mostly in the cache.
     fn whole(&self, row: Option<(Template, Option<u32>)>) -> Read<Option<Template>> {
         let Some((mut template, current)) = row else {
@@ -126,8 +149,8 @@ impl<'a> SqliteView<'a> {
 
 impl View for SqliteView<'_> {
     fn token(&self, hash: &Digest) -> Read<Option<(Token, Domain)>> {
-        if let Some(owner) = self.recent(|recent| recent.owner(hash)) {
-            return Ok(Some(owner));
+        if let Some((token, domain)) = self.recent(|recent| recent.owner(hash)) {
+            return Ok(Some((token, self.charged(domain))));
         }
         let found = self.one(
             "SELECT d.name, d.plan, d.active, d.monthly_render_limit, d.renders_used, \
@@ -141,16 +164,17 @@ impl View for SqliteView<'_> {
             },
         )?;
         self.keep(&found, |recent, owner| recent.keep_owner(hash, owner));
-        Ok(found)
+        Ok(found.map(|(token, domain)| (token, self.charged(domain))))
     }
 
     fn domain(&self, name: &str) -> Read<Option<Domain>> {
-        self.one(
+        let row = self.one(
             "SELECT name, plan, active, monthly_render_limit, renders_used, period_start, created_at \
              FROM domain WHERE name = ?1",
             [name],
             domain,
-        )
+        )?;
+        Ok(row.map(|row| self.charged(row)))
     }
 
     fn known_paths(&self, name: &str) -> Read<Vec<String>> {
@@ -164,6 +188,9 @@ impl View for SqliteView<'_> {
     }
 
     fn window(&self, key: &str) -> Read<Option<Vec<i64>>> {
+        if let Some(state) = self.live().changes.windows.get(key) {
+            return Ok(Some(state.clone()));
+        }
         if let Some(state) = self.recent(|recent| recent.window(key)) {
             return Ok(Some(state));
         }
@@ -182,8 +209,12 @@ impl View for SqliteView<'_> {
                    UNION ALL \
                    SELECT r.seq, r.previous, r.paths FROM chain c JOIN refresh r ON r.seq = c.previous) \
                    SELECT paths FROM chain ORDER BY seq";
+        if self.domain(domain)?.is_none() {
+            return Ok(Vec::new());
+        }
         let lists: Vec<Vec<String>> = self.many(sql, [domain], |row| json(row, 0))?;
-        Ok(lists.into_iter().flatten().collect())
+        let newer = self.live().changes.refreshes.iter().filter(|refresh| refresh.domain == domain);
+        Ok(lists.into_iter().flatten().chain(newer.flat_map(|refresh| refresh.paths.iter().cloned())).collect())
     }
 
     fn project(&self, key_hash: &Digest) -> Read<Option<String>> {
@@ -204,7 +235,7 @@ impl View for SqliteView<'_> {
             template,
         )?;
         let found = self.whole(row)?;
-        if let (Some(template), Role::Reader { begun }) = (&found, &self.role)
+        if let (Some(template), Role::Reader { begun, .. }) = (&found, &self.role)
             && let Some(generation) = begun.get()
         {
             self.caches.keep_template(template, generation);
@@ -252,47 +283,56 @@ impl View for SqliteView<'_> {
     }
 
     fn render(&self, id: Uuid) -> Read<Option<Render>> {
-        self.one(
+        if let Some(render) = self.live().render(id) {
+            return Ok(Some(render));
+        }
+        let row = self.one(
             "SELECT r.id, r.project, r.template, r.slug, r.version, r.idempotency_key, r.created_at, r.data, \
-             q.lease_until > 0, o.status, o.completed_at FROM render r \
-             LEFT JOIN render_queue q ON q.render = r.id LEFT JOIN render_outcome o ON o.render = r.id \
+             o.status, o.completed_at FROM render r LEFT JOIN render_outcome o ON o.render = r.id \
              WHERE r.id = ?1",
             [&id.as_bytes()[..]],
             render,
-        )
+        )?;
+        Ok(row.map(|row| self.live().standing(row)))
     }
 
     fn render_by_key(&self, project: &str, key: &str) -> Read<Option<Render>> {
-        self.one(
+        if let Some(id) = self.live().changes.keys.get(&(project.to_owned(), key.to_owned())) {
+            return Ok(self.live().render(*id));
+        }
+        let row = self.one(
             "SELECT r.id, r.project, r.template, r.slug, r.version, r.idempotency_key, r.created_at, r.data, \
-             q.lease_until > 0, o.status, o.completed_at FROM render r \
-             LEFT JOIN render_queue q ON q.render = r.id LEFT JOIN render_outcome o ON o.render = r.id \
+             o.status, o.completed_at FROM render r LEFT JOIN render_outcome o ON o.render = r.id \
              WHERE r.project = ?1 AND r.idempotency_key = ?2",
             [project, key],
             render,
-        )
+        )?;
+        Ok(row.map(|row| self.live().standing(row)))
     }
 
     fn waiting_renders(&self, real_now: Millis, limit: u32) -> Read<Vec<QueuedRender>> {
-        self.many(
-            "SELECT r.id, r.project, r.template, r.created_at \
-             FROM render_queue q JOIN render r ON r.id = q.render \
-             WHERE q.lease_until <= ?1 ORDER BY q.render LIMIT ?2",
-            params![real_now, limit],
-            |row| {
-                Ok(QueuedRender {
-                    id: uuid(row, 0)?,
-                    project: row.get(1)?,
-                    template_id: uuid(row, 2)?,
-                    created_at: row.get(3)?,
-                })
-            },
-        )
+        let mut waiting = Vec::new();
+        for id in self.live().queue.waiting(real_now, limit) {
+            let found = match self.live().changes.renders.get(&id) {
+                Some(render) => Some(QueuedRender {
+                    id,
+                    project: render.project.clone(),
+                    template_id: render.template_id,
+                    created_at: render.created_at,
+                }),
+                None => self.one(
+                    "SELECT id, project, template, created_at FROM render WHERE id = ?1",
+                    [&id.as_bytes()[..]],
+                    queued,
+                )?,
+            };
+            waiting.extend(found);
+        }
+        Ok(waiting)
     }
 
     fn queue_length(&self) -> Read<usize> {
-        let length = self.one("SELECT count(*) FROM render_queue", [], |row| count(row, 0))?;
-        Ok(length.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX)))
+        Ok(self.live().queue.len())
     }
 
     fn subscriptions(&self, project: &str) -> Read<Vec<Subscription>> {
@@ -360,12 +400,9 @@ fn template(row: &Row<'_>) -> rusqlite::Result<(Template, Option<u32>)> {
 }
 
 fn render(row: &Row<'_>) -> rusqlite::Result<Render> {
-    // A lease is what makes a queued render a rendering one, so taking a render writes one small row.
-    let leased = row.get::<_, Option<bool>>(8)?.unwrap_or(false);
-    let status = match (row.get_ref(9)?, leased) {
-        (ValueRef::Null, false) => RenderStatus::Queued,
-        (ValueRef::Null, true) => RenderStatus::Rendering,
-        (_, _) => named(row, 9, RenderStatus::named)?,
+    let status = match row.get_ref(8)? {
+        ValueRef::Null => RenderStatus::Queued,
+        _ => named(row, 8, RenderStatus::named)?,
     };
     Ok(Render {
         id: uuid(row, 0)?,
@@ -376,9 +413,13 @@ fn render(row: &Row<'_>) -> rusqlite::Result<Render> {
         status,
         idempotency_key: row.get(5)?,
         created_at: row.get(6)?,
-        completed_at: row.get(10)?,
+        completed_at: row.get(9)?,
         data: row.get_ref(7)?.as_str()?.into(),
     })
+}
+
+fn queued(row: &Row<'_>) -> rusqlite::Result<QueuedRender> {
+    Ok(QueuedRender { id: uuid(row, 0)?, project: row.get(1)?, template_id: uuid(row, 2)?, created_at: row.get(3)? })
 }
 
 fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {

@@ -1,20 +1,32 @@
 //! The writer thread: group commit, and replies that wake the runtime once a batch.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::apply::apply;
 use super::cache::{Caches, changes_templates};
+use super::fold::fold;
+use super::journal::Page;
+use super::live::{Changes, Live};
 use super::recent::Recent;
 use super::view::SqliteView;
-use super::{Read, StoreError, Transaction, run};
+use super::{Read, StoreError, Transaction, View as _, run};
+use crate::store::records::{Render, Write};
 
 /// Most transactions in one commit. It bounds how long the first of a batch waits for the last.
 const MAX_BATCH: usize = 512;
+
+/// The journal is folded once it is this long. It bounds what a start has to replay, and how long the
+/// decisions that come meanwhile have to wait.
+const JOURNAL_BYTES: usize = 1024 * 1024;
+
+/// The journal is folded once nothing has come for this long.
+const IDLE: Duration = Duration::from_millis(200);
 
 /// What the thread is told.
 pub(super) enum Message {
@@ -40,7 +52,25 @@ pub(super) struct Writer {
     connection: Connection,
     caches: Arc<Caches>,
     recent: RefCell<Recent>,
+    /// With what the batch under way has changed.
+    live: Live,
+    /// What readers see. Tables are changed under its lock, so that tables and changes fit together.
+    committed: Arc<RwLock<Live>>,
+    journal_bytes: usize,
     finished: UnboundedSender<Finished>,
+}
+
+/// What a transaction of SQLite has done so far.
+#[derive(Default)]
+struct Batch {
+    /// Changes for the journal.
+    page: Page,
+    /// All changes, in order.
+    writes: Vec<Write>,
+    /// How many of them had come when everything before was folded, which changes tables.
+    folded: Option<usize>,
+    /// Whether cached templates are outdated.
+    templates: bool,
 }
 
 impl Writer {
@@ -49,21 +79,34 @@ impl Writer {
     /// Waking each waiting request from this thread would cost a system call or a contended lock a
     /// request. Handing the whole batch to one task costs one; that task then wakes the requests from
     /// inside the runtime, which is cheap.
-    pub(super) fn new(connection: Connection, caches: Arc<Caches>, runtime: &tokio::runtime::Handle) -> Writer {
+    pub(super) fn new(
+        connection: Connection,
+        caches: Arc<Caches>,
+        live: Live,
+        committed: Arc<RwLock<Live>>,
+        runtime: &tokio::runtime::Handle,
+    ) -> Writer {
         let (finished, mut batches) = unbounded_channel::<Finished>();
         runtime.spawn(async move {
             while let Some(batch) = batches.recv().await {
                 tell(batch);
             }
         });
-        Writer { connection, caches, recent: RefCell::default(), finished }
+        Writer { connection, caches, recent: RefCell::default(), live, committed, journal_bytes: 0, finished }
     }
 
     /// Works until told to close, or until nobody can tell it anything any more.
-    pub(super) fn run(self, receiver: &Receiver<Message>) {
+    pub(super) fn run(mut self, receiver: &Receiver<Message>) {
         let mut open = true;
         while open {
-            let Ok(first) = receiver.recv() else { break };
+            let first = match self.next(receiver) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.fold_all();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             let mut batch = Vec::new();
             for message in std::iter::once(first).chain(receiver.try_iter()).take(MAX_BATCH) {
                 match message {
@@ -77,13 +120,24 @@ impl Writer {
             if !batch.is_empty() {
                 self.commit(batch);
             }
+            if self.journal_bytes >= JOURNAL_BYTES {
+                self.fold_all();
+            }
         }
+        self.fold_all();
         for message in receiver.try_iter() {
             message.refuse(&StoreError::Closed);
         }
     }
 
-    fn commit(&self, mut batch: Vec<Box<dyn Transaction>>) {
+    fn next(&self, receiver: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        if self.journal_bytes == 0 {
+            return receiver.recv().map_err(|_| RecvTimeoutError::Disconnected);
+        }
+        receiver.recv_timeout(IDLE)
+    }
+
+    fn commit(&mut self, mut batch: Vec<Box<dyn Transaction>>) {
         let outcomes = match self.together(&mut batch) {
             Ok(outcomes) => outcomes,
             // Rare: one transaction in the batch cannot be applied, or the commit failed. Nothing of the
@@ -100,18 +154,37 @@ impl Writer {
         }
     }
 
-    /// Runs a batch in one SQLite transaction; an error means that none of it was written.
-    fn together(&self, batch: &mut [Box<dyn Transaction>]) -> Read<Vec<Read<()>>> {
+    fn together(&mut self, transactions: &mut [Box<dyn Transaction>]) -> Read<Vec<Read<()>>> {
+        self.transact(|writer, batch| writer.decide(transactions, batch))
+    }
+
+    fn alone(&mut self, transaction: &mut Box<dyn Transaction>) -> Read<()> {
+        let outcomes = self.together(std::slice::from_mut(transaction))?;
+        outcomes.into_iter().next().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Folds the journal, if there is anything in it. Failing is no harm: the changes stay where they are.
+    fn fold_all(&mut self) {
+        if self.journal_bytes == 0 {
+            return;
+        }
+        if let Err(error) = self.transact(Writer::fold) {
+            tracing::error!(%error, "the journal was not folded into the tables");
+        }
+    }
+
+    /// Works inside one SQLite transaction; an error means that nothing was written.
+    fn transact<T>(&mut self, work: impl FnOnce(&mut Writer, &mut Batch) -> Read<T>) -> Read<T> {
         run(&self.connection, "BEGIN IMMEDIATE")?;
-        let mut changed = false;
-        let outcome = self.decide(batch, &mut changed).and_then(|outcomes| {
-            run(&self.connection, "COMMIT")?;
-            self.caches.committed(changed);
-            Ok(outcomes)
+        let mut batch = Batch::default();
+        let outcome = work(self, &mut batch).and_then(|value| {
+            self.publish(batch)?;
+            Ok(value)
         });
         if outcome.is_err() {
             self.caches.rolled_back();
             self.recent.borrow_mut().forget();
+            self.live = self.committed.read().unwrap_or_else(PoisonError::into_inner).clone();
             if !self.connection.is_autocommit() {
                 run(&self.connection, "ROLLBACK")?;
             }
@@ -120,17 +193,15 @@ impl Writer {
     }
 
     /// A transaction that fails while it reads has written nothing and fails alone; one that fails while
-    /// it writes takes the batch with it. `changed` tells whether cached templates are outdated.
-    fn decide(&self, batch: &mut [Box<dyn Transaction>], changed: &mut bool) -> Read<Vec<Read<()>>> {
-        let view = SqliteView::of_writer(&self.connection, &self.caches, &self.recent);
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for transaction in batch {
-            match transaction.decide(&view) {
+    /// it writes takes the batch with it.
+    fn decide(&mut self, transactions: &mut [Box<dyn Transaction>], batch: &mut Batch) -> Read<Vec<Read<()>>> {
+        let mut outcomes = Vec::with_capacity(transactions.len());
+        for transaction in transactions {
+            let decided = transaction.decide(&self.view());
+            match decided {
                 Ok(writes) => {
-                    for write in &writes {
-                        apply(&self.connection, write)?;
-                        self.recent.borrow_mut().follow(write);
-                        *changed |= changes_templates(write);
+                    for write in writes {
+                        self.write(write, batch)?;
                     }
                     outcomes.push(Ok(()));
                 }
@@ -140,10 +211,92 @@ impl Writer {
         Ok(outcomes)
     }
 
-    fn alone(&self, transaction: &mut Box<dyn Transaction>) -> Read<()> {
-        let outcomes = self.together(std::slice::from_mut(transaction))?;
-        outcomes.into_iter().next().unwrap_or(Err(StoreError::Closed))
+    fn view(&self) -> SqliteView<'_> {
+        SqliteView::of_writer(&self.connection, &self.caches, &self.live, &self.recent)
     }
+
+    fn write(&mut self, write: Write, batch: &mut Batch) -> Read<()> {
+        if let Write::InsertRender(render) = &write {
+            self.refuse_known(render)?;
+        }
+        if batch.page.add(&write) {
+            self.live.follow(write.clone());
+        } else {
+            self.change_tables(&write, batch)?;
+        }
+        batch.writes.push(write);
+        Ok(())
+    }
+
+    /// What a table cannot hold must not get into the journal, which could then never be folded.
+    fn refuse_known(&self, render: &Render) -> Read<()> {
+        let view = self.view();
+        let repeated = match &render.idempotency_key {
+            Some(key) => view.render_by_key(&render.project, key)?.is_some(),
+            None => false,
+        };
+        if repeated || view.render(render.id)?.is_some() {
+            let cause = format!("the render {} or its idempotency key is there already", render.id);
+            return Err(StoreError::Database { step: "adding a render", cause });
+        }
+        Ok(())
+    }
+
+    fn change_tables(&mut self, write: &Write, batch: &mut Batch) -> Read<()> {
+        if !matches!(write, Write::LeaseRenders { .. }) {
+            // Older changes first.
+            self.fold(batch)?;
+            apply(&self.connection, write)?;
+            batch.templates |= changes_templates(write);
+            self.recent.borrow_mut().forget();
+        }
+        self.live.queue.follow(write);
+        Ok(())
+    }
+
+    fn fold(&mut self, batch: &mut Batch) -> Read<()> {
+        if !self.live.changes.is_empty() {
+            fold(&self.connection, &self.live.changes)?;
+            self.live.changes = Changes::default();
+            self.recent.borrow_mut().forget();
+            batch.page = Page::default();
+        }
+        batch.folded = Some(batch.writes.len());
+        Ok(())
+    }
+
+    /// Commits, and only then lets readers see it.
+    fn publish(&mut self, batch: Batch) -> Read<()> {
+        let Batch { page, writes, folded, templates } = batch;
+        let added = page.append_to(&self.connection)?;
+        let mut committed = if folded.is_some() {
+            let committed = lock(&self.committed);
+            run(&self.connection, "COMMIT")?;
+            committed
+        } else {
+            // No table changes, so nobody has to wait for the disk.
+            run(&self.connection, "COMMIT")?;
+            lock(&self.committed)
+        };
+        self.caches.committed(templates);
+        if folded.is_some() {
+            committed.changes = Changes::default();
+            self.journal_bytes = 0;
+        }
+        self.journal_bytes += added;
+        for (place, write) in writes.into_iter().enumerate() {
+            if folded.is_none_or(|folded| place >= folded) {
+                committed.follow(write);
+            } else {
+                committed.queue.follow(&write);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lock(live: &RwLock<Live>) -> RwLockWriteGuard<'_, Live> {
+    live.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn tell(batch: Finished) {

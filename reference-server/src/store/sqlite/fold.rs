@@ -1,0 +1,108 @@
+//! Folding: the changes in the journal are made to their tables.
+//!
+//! What was changed many times since the last time is written once, so a change costs less here than it
+//! would have in a commit of its own.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::apply::{Statements, blob, number, text};
+use super::live::{Changes, Outcome};
+use super::{failed, journal, run};
+use crate::store::Read;
+use crate::store::records::{Refresh, Render};
+
+/// Makes the changes to their tables and empties the journal, inside the transaction that is open.
+pub(super) fn fold(connection: &Connection, changes: &Changes) -> Read<()> {
+    let db = Statements(connection);
+    let Changes { windows, usages, refreshes, renders, keys: _, outcomes } = changes;
+    for (key, state) in windows {
+        let bytes: Vec<u8> = state.iter().flat_map(|n| n.to_le_bytes()).collect();
+        db.run(
+            "INSERT INTO rate_window (key, state) VALUES (?1, ?2) \
+             ON CONFLICT (key) DO UPDATE SET state = excluded.state",
+            params![key, bytes],
+        )?;
+    }
+    for (domain, usage) in usages {
+        db.run(
+            "UPDATE domain SET renders_used = ?2, period_start = ?3 WHERE name = ?1",
+            params![domain, number(usage.renders_used), usage.period_start],
+        )?;
+    }
+    append_refreshes(&db, refreshes)?;
+    for render in renders.values() {
+        insert_render(&db, render)?;
+        if !outcomes.contains_key(&render.id) {
+            db.run("INSERT INTO render_queue (render) VALUES (?1)", [blob(&render.id)])?;
+        }
+    }
+    for (id, Outcome { status, completed_at }) in outcomes {
+        if !renders.contains_key(id) {
+            db.run("DELETE FROM render_queue WHERE render = ?1", [blob(id)])?;
+        }
+        db.run(
+            "INSERT INTO render_outcome (render, status, completed_at) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (render) DO UPDATE SET status = excluded.status, completed_at = excluded.completed_at",
+            params![blob(id), status.name(), completed_at],
+        )?;
+    }
+    journal::clear(connection)
+}
+
+/// Makes what a process before this one has left in the journal to its tables.
+pub(super) fn replay(connection: &Connection) -> Read<()> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    let mut changes = Changes::default();
+    journal::read(connection)?.into_iter().for_each(|write| changes.follow(write));
+    fold(connection, &changes)?;
+    run(connection, "COMMIT")
+}
+
+/// Chains each refresh to the one before of its domain; those of a domain that does not exist are dropped.
+fn append_refreshes(db: &Statements<'_>, refreshes: &[Refresh]) -> Read<()> {
+    let mut last: HashMap<&str, Option<Option<i64>>> = HashMap::new();
+    for refresh in refreshes {
+        let chain = match last.get_mut(&*refresh.domain) {
+            Some(chain) => chain,
+            None => last.entry(&refresh.domain).or_insert(last_refresh(db, &refresh.domain)?),
+        };
+        let Some(previous) = chain else { continue };
+        db.run(
+            "INSERT INTO refresh (previous, domain, accepted_at, full, paths) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![*previous, refresh.domain, refresh.accepted_at, refresh.full, text(&refresh.paths)],
+        )?;
+        *previous = Some(db.0.last_insert_rowid());
+    }
+    for (domain, chain) in last {
+        if let Some(seq) = chain {
+            db.run("UPDATE domain SET last_refresh = ?2 WHERE name = ?1", params![domain, seq])?;
+        }
+    }
+    Ok(())
+}
+
+/// None for a domain that does not exist; for one without a refresh, none inside.
+fn last_refresh(db: &Statements<'_>, domain: &str) -> Read<Option<Option<i64>>> {
+    let step = failed("looking for a domain's last refresh");
+    let mut statement = db.0.prepare_cached("SELECT last_refresh FROM domain WHERE name = ?1").map_err(&step)?;
+    statement.query_row([domain], |row| row.get(0)).optional().map_err(step)
+}
+
+fn insert_render(db: &Statements<'_>, render: &Render) -> Read<()> {
+    db.run(
+        "INSERT INTO render (id, project, template, slug, version, idempotency_key, created_at, data) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            blob(&render.id),
+            render.project,
+            blob(&render.template_id),
+            render.slug,
+            render.version,
+            render.idempotency_key,
+            render.created_at,
+            &*render.data,
+        ],
+    )
+}
