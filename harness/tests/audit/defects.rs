@@ -7,9 +7,9 @@
 use std::cell::Cell;
 use std::panic::catch_unwind;
 
-use hookproof::audit::Start;
 use hookproof::audit::rate::rules::{Merits, NEVER, Role, Rules, Spec};
 use hookproof::audit::rate::{self, Decision, Past};
+use hookproof::audit::{Kind, Start};
 
 use crate::dice::Dice;
 use crate::instances::{self, Instance};
@@ -88,6 +88,11 @@ faults! {
     IgnoresWhoWasUsed => fn dominates(better: &Merits<'_>, worse: &Merits<'_>) -> bool {
         Spec::dominates(&Merits { used: worse.used, ..*better }, worse)
     }
+    JoinsPastsWhereUnknownEnds => fn separates(_kind: Kind) -> bool { false }
+    JoinsPastsThatChoseOthers => fn stays_chosen(_reach: usize, _at: usize) -> bool { true }
+    JoinsPastsThatExplainMore => fn explains_alike(_one: i64, _other: i64) -> bool { true }
+    OpensFirstOrLastOnly => fn opens_by(at: i64, last: i64) -> bool { at == last }
+    OpensAfterItsLast => fn opens_by(_at: i64, _last: i64) -> bool { true }
     DropsRefusals => fn says_nothing_new(_end: i64, _later: i64) -> bool { true }
     JoinsRefusalsOfTwoWindows => fn can_refill(_limit: usize, _able: usize) -> bool { false }
     JoinsRefusalsAroundAFullWindow => fn can_refill(limit: usize, able: usize) -> bool { able > limit }
@@ -137,6 +142,10 @@ with_faults! {
     fn dominates(better: &Merits<'_>, worse: &Merits<'_>) -> bool {
         PrefersExplainingLess IgnoresWhatIsExplained IgnoresWhoWasUsed
     }
+    fn separates(kind: Kind) -> bool { JoinsPastsWhereUnknownEnds }
+    fn stays_chosen(reach: usize, at: usize) -> bool { JoinsPastsThatChoseOthers }
+    fn explains_alike(one: i64, other: i64) -> bool { JoinsPastsThatExplainMore }
+    fn opens_by(at: i64, last: i64) -> bool { OpensFirstOrLastOnly OpensAfterItsLast }
     fn says_nothing_new(end: i64, later: i64) -> bool { DropsRefusals }
     fn can_refill(limit: usize, able: usize) -> bool { JoinsRefusalsOfTwoWindows JoinsRefusalsAroundAFullWindow }
     fn unseen_from(since: i64, longest: i64) -> i64 { PastBeginsTooLate }

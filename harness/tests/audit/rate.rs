@@ -70,6 +70,28 @@ fn a_hundred_thousand_small_histories_are_judged_as_by_brute_force() {
     assert!((INSTANCES / 5..INSTANCES / 3).contains(&inconsistent), "{inconsistent} of {INSTANCES} are inconsistent");
 }
 
+/// Each instant of opening followed by itself, this is given up.
+#[test]
+fn requests_longer_than_two_windows_are_judged_to_the_end() {
+    const REQUESTS: u64 = 1_600;
+    const WINDOW: Window = Window { limit: 10, shortest: 3_598, longest: 3_602 };
+    // Nine in a window, so that hardly a refusal tells when one was full.
+    const GAP: i64 = WINDOW.longest / 9;
+    let mut dice = Dice::new(7);
+    let (mut now, mut end, mut served) = (0, 0, 0);
+    let requests = (0..REQUESTS).map(|n| {
+        now += dice.range(GAP / 2, GAP + GAP / 2);
+        if now >= end {
+            (end, served) = (now + 3_600, 0);
+        }
+        let kind = if served < WINDOW.limit { Kind::Counted } else { Kind::Refused };
+        served += u64::from(kind == Kind::Counted);
+        Request { n, start: now - dice.range(0, 10 * GAP), end: now + dice.range(0, 10 * GAP), kind }
+    });
+    let instance = Instance { requests: requests.collect(), window: WINDOW };
+    assert!(is_consistent(&instance, Start::Fresh), "a correct server");
+}
+
 #[test]
 fn a_monitor_says_what_the_whole_history_says() {
     let mut inconsistent = 0;

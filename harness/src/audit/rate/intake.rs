@@ -35,6 +35,10 @@ impl Order {
         self.waiting.push(request);
     }
 
+    pub(super) fn push_all(&mut self, requests: &[Request]) {
+        self.waiting.extend_from_slice(requests);
+    }
+
     /// Whether a pass is worth its while.
     pub(super) fn is_due(&self) -> bool {
         self.batch == 0 || self.waiting.len() >= self.enough.max(self.batch)
@@ -143,9 +147,12 @@ impl<R: Rules> Thinning<R> {
     fn count_up_to(&mut self, end: i64) {
         while self.ahead.front().is_some_and(|(start, _)| *start <= end) {
             let Some((_, last)) = self.ahead.pop_front() else { break };
-            self.latest.push(Reverse(last));
-            if self.latest.len() > self.limit {
-                self.latest.pop();
+            if self.latest.len() < self.limit {
+                self.latest.push(Reverse(last));
+            } else if let Some(mut first) = self.latest.peek_mut()
+                && first.0 < last
+            {
+                *first = Reverse(last);
             }
         }
     }

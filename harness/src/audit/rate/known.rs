@@ -1,7 +1,5 @@
 //! What the search knows of the history so far, by start, and lets go when nobody can ask for it any more.
 
-use std::collections::VecDeque;
-
 use super::rules::NEVER;
 
 /// A request that counted, or that was refused.
@@ -25,44 +23,55 @@ pub(super) struct Maybe {
 /// A list by start whose places keep their numbers while its beginning is let go.
 #[derive(Debug)]
 pub(super) struct Line<T> {
-    items: VecDeque<T>,
+    items: Vec<T>,
+    /// How many of the items, the first, are let go, and how many that are no items any more.
+    stale: usize,
     gone: usize,
 }
 
 impl<T: Copy> Line<T> {
     fn new() -> Line<T> {
-        Line { items: VecDeque::new(), gone: 0 }
+        Line { items: Vec::new(), stale: 0, gone: 0 }
+    }
+
+    /// Makes room for so many more.
+    pub(super) fn expect(&mut self, items: usize) {
+        self.items.reserve(items);
     }
 
     pub(super) fn push(&mut self, item: T) {
-        self.items.push_back(item);
+        self.items.push(item);
     }
 
     pub(super) fn get(&self, place: usize) -> T {
         self.items[place - self.gone]
     }
 
-    /// The number of places, those let go included.
-    pub(super) fn len(&self) -> usize {
-        self.gone + self.items.len()
+    /// What is at a place that was not let go, if there is anything yet.
+    pub(super) fn at(&self, place: usize) -> Option<T> {
+        self.items.get(place - self.gone).copied()
     }
 
-    /// The first place whose item starts at or after `start`, where `start_of` tells.
-    fn first(&self, start: i64, start_of: impl Fn(&T) -> i64) -> usize {
-        self.gone + self.items.partition_point(|item| start_of(item) < start)
+    /// The first item that starts at or after `start`, where `start_of` tells.
+    fn first(&self, start: i64, start_of: impl Fn(&T) -> i64) -> Option<&T> {
+        let kept = &self.items[self.stale..];
+        kept.get(kept.partition_point(|item| start_of(item) < start))
     }
 
-    /// The places from `from` up to `to`, with their items.
-    pub(super) fn range(&self, from: usize, to: usize) -> impl Iterator<Item = (usize, T)> {
-        let from = from.max(self.gone);
-        let items = self.items.range(from - self.gone..to.max(from) - self.gone);
-        items.enumerate().map(move |(offset, item)| (from + offset, *item))
+    /// The places from `from` on, with their items.
+    pub(super) fn after(&self, from: usize) -> impl Iterator<Item = (usize, T)> {
+        let from = from.max(self.gone + self.stale);
+        self.items[from - self.gone..].iter().enumerate().map(move |(offset, item)| (from + offset, *item))
     }
 
     fn forget_while(&mut self, gone: impl Fn(usize, &T) -> bool) {
-        while self.items.front().is_some_and(|item| gone(self.gone, item)) {
-            self.items.pop_front();
-            self.gone += 1;
+        while self.items.get(self.stale).is_some_and(|item| gone(self.gone + self.stale, item)) {
+            self.stale += 1;
+        }
+        // The rest is moved only where that is little for each.
+        if self.stale > self.items.len() / 2 {
+            self.items.drain(..self.stale);
+            (self.gone, self.stale) = (self.gone + self.stale, 0);
         }
     }
 }
@@ -83,26 +92,14 @@ impl Known {
         Known { counted: Line::new(), refused: Line::new(), bounded: Line::new(), forever: Line::new() }
     }
 
-    /// The first place of a counted request that starts at or after `start`.
-    pub(super) fn counted_from(&self, start: i64) -> usize {
-        self.counted.first(start, |span| span.start)
-    }
-
-    /// The first place of a refusal that starts at or after `start`.
-    fn refused_from(&self, start: i64) -> usize {
-        self.refused.first(start, |span| span.start)
-    }
-
     /// The end of the first refusal that starts at or after `start`, which is the earliest of all such ends; [`NEVER`] if none.
     pub(super) fn refusal_end(&self, start: i64) -> i64 {
-        let place = self.refused_from(start);
-        if place < self.refused.len() { self.refused.get(place).end } else { NEVER }
+        self.refused.first(start, |span| span.start).map_or(NEVER, |span| span.end)
     }
 
     /// The latest instant up to `most` that no refusal known separates from `start`.
     pub(super) fn rounded(&self, start: i64, most: i64) -> i64 {
-        let place = self.refused_from(start);
-        if place < self.refused.len() { self.refused.get(place).start.min(most) } else { most }
+        self.refused.first(start, |span| span.start).map_or(most, |span| span.start.min(most))
     }
 
     /// Lets go of counted requests before that place, of refusals that start before `explained`, and of unknown requests at the

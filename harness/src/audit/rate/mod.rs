@@ -1,14 +1,17 @@
 //! The limiter: windows that open with their first request.
 //!
 //! `intake` puts requests in order and drops refusals that say nothing new; `search` follows all pasts that can matter
-//! through time, cell by cell, and `step` says what can follow what; [`replay`](replay()) checks the result.
+//! through time, cell by cell: `state` is one of them, `step` says what can follow it, `rivals` what of that is worth following,
+//! `trail` how it came there; [`replay`](replay()) checks the result.
 
 mod intake;
 mod known;
 mod memory;
 mod replay;
+mod rivals;
 pub mod rules;
 mod search;
+mod state;
 mod step;
 mod trail;
 
@@ -25,6 +28,9 @@ pub const WINDOWS_KEPT: usize = 64;
 
 /// How many requests a [`Monitor`] remembers to explain a contradiction with.
 pub const REQUESTS_KEPT: usize = 4_000;
+
+/// For how many requests room is made at once, at most.
+const ROOM_MAX: usize = 4_096;
 
 /// One way to explain a history.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,7 +106,9 @@ impl Past {
 
 /// Decides by the given rules, without a witness and without a replay. Tests give other rules than [`Spec`].
 pub fn decide<R: Rules>(requests: &[Request], window: &Window, past: &Past) -> Decision {
-    decide_and_tell::<R>(requests, window, past).0
+    let mut flow = Flow::<R>::of(requests, window, past);
+    flow.advance(rules::NEVER, |_| {});
+    flow.finish()
 }
 
 /// Decides, and tells which requests say anything, by start.
@@ -109,11 +117,7 @@ pub(super) fn decide_and_tell<R: Rules>(
     window: &Window,
     past: &Past,
 ) -> (Decision, Vec<Request>) {
-    let mut flow = Flow::<R>::new(*window, usize::MAX);
-    if let Past::Unseen(since) = past {
-        flow.precede(*since);
-    }
-    requests.iter().for_each(|request| flow.order.push(*request));
+    let mut flow = Flow::<R>::of(requests, window, past);
     let mut telling = Vec::new();
     flow.advance(rules::NEVER, |request| telling.push(request));
     telling.sort_by_key(|request| request.start);
@@ -207,6 +211,17 @@ impl<R: Rules> Flow<R> {
         let limit = usize::try_from(window.limit).unwrap_or(usize::MAX);
         let (thinning, search) = (Thinning::new(limit), Search::new(window, keeping));
         Flow { window, unseen: false, order: Order::new(), thinning, search }
+    }
+
+    /// That of a whole history, which waits.
+    fn of(requests: &[Request], window: &Window, past: &Past) -> Flow<R> {
+        let mut flow = Flow::new(*window, usize::MAX);
+        if let Past::Unseen(since) = past {
+            flow.precede(*since);
+        }
+        flow.search.expect(requests.len().min(ROOM_MAX));
+        flow.order.push_all(requests);
+        flow
     }
 
     /// Lets as many requests as fill a window have counted, perhaps, while a window could open that is still open at `since`.

@@ -2,6 +2,8 @@
 //!
 //! Product code uses [`Spec`]. The trait exists so that tests can replace each decision by a defect and see that it is noticed.
 
+use crate::audit::Kind;
+
 /// Stands for "never": later than any instant of a history.
 pub const NEVER: i64 = i64::MAX;
 
@@ -115,6 +117,27 @@ pub trait Rules {
             && better.explained >= worse.explained
             && better.used.len() <= worse.used.len()
             && better.used.iter().zip(worse.used).all(|(one, other)| one <= other)
+    }
+
+    /// Whether it matters to what follows if a window opens before or after the end of a request of this kind, apart from who
+    /// is served in the window before.
+    fn separates(kind: Kind) -> bool {
+        matches!(kind, Kind::Perhaps { .. })
+    }
+
+    /// Whether those chosen, all among the first `reach` in line, are still the most urgent when somebody joins it at `at`.
+    fn stays_chosen(reach: usize, at: usize) -> bool {
+        at >= reach
+    }
+
+    /// Whether two pasts that have explained the refusals before these instants are the same in this.
+    fn explains_alike(one: i64, other: i64) -> bool {
+        one == other
+    }
+
+    /// Whether a window that opened at `last` at the latest can have opened at `at`.
+    fn opens_by(at: i64, last: i64) -> bool {
+        at <= last
     }
 
     /// Whether an earlier refusal says nothing that a later one, which ends at `later`, does not say.

@@ -1,13 +1,15 @@
 //! Follows every past that can matter, cell by cell.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use super::known::{Known, Maybe, Span};
-use super::rules::{Merits, NEVER, Rules};
-use super::step::{Cell, Fate, Served, State, Step, Unknown};
-use super::trail::{Stretch, Trail, Trodden};
+use super::rivals::Rivals;
+use super::rules::{NEVER, Rules};
+use super::state::{Child, State};
+use super::step::{Candidate, Cell, Choice, Fate, Step, Unknown};
+use super::trail::{Trail, Trodden};
 use crate::audit::{Kind, Reason, Request, Window};
 
 /// Pasts that are followed at once, at most.
@@ -48,11 +50,18 @@ pub(super) struct Search<R> {
     window: Window,
     limit: usize,
     known: Known,
-    /// Instants at which cells begin.
-    cuts: BinaryHeap<Reverse<i64>>,
-    /// Where the cell begins that is not complete yet.
+    cuts: Cuts,
+    /// Where the cell begins that is not complete yet, and whether states of the cell before can go on in it.
     reached: i64,
+    joins: bool,
+    /// All states, those let go included, whose places and memory are used again.
     states: Vec<State>,
+    alive: Vec<usize>,
+    dead: Vec<usize>,
+    free: Vec<usize>,
+    /// What the states lead to in the cell that is looked at.
+    born: Vec<Candidate>,
+    rivals: Rivals,
     /// The first instant at which any state can step on.
     ripe: i64,
     trail: Trail,
@@ -62,31 +71,67 @@ pub(super) struct Search<R> {
     rules: PhantomData<R>,
 }
 
+/// Instants at which cells begin, and whether no state of the cell before can go on in the next.
+#[derive(Debug, Default)]
+struct Cuts {
+    /// Those that come in order; states can go on there.
+    in_order: VecDeque<i64>,
+    /// The others, the last first.
+    others: Vec<(i64, bool)>,
+    /// Whether they are in order, too.
+    sorted: bool,
+}
+
+impl Cuts {
+    fn add(&mut self, cut: i64, separates: bool) {
+        if cut == NEVER {
+            return;
+        }
+        if !separates && self.in_order.back().is_none_or(|last| *last <= cut) {
+            self.in_order.push_back(cut);
+        } else {
+            self.others.push((cut, separates));
+            self.sorted = false;
+        }
+    }
+
+    /// Takes the first, if it is not after `before`.
+    fn take(&mut self, before: i64) -> Option<(i64, bool)> {
+        if !self.sorted {
+            // What was there before is in order and stands first.
+            self.others.sort_by_key(|(cut, _)| Reverse(*cut));
+            self.sorted = true;
+        }
+        let one = self.in_order.front().map(|cut| (*cut, false)).filter(|(cut, _)| *cut <= before);
+        let other = self.others.last().copied().filter(|(cut, _)| *cut <= before);
+        match (one, other) {
+            (Some(one), Some(other)) if one.0 <= other.0 => self.in_order.pop_front().map(|_| one),
+            (Some(one), None) => self.in_order.pop_front().map(|_| one),
+            (_, Some(_)) => self.others.pop(),
+            (None, None) => None,
+        }
+    }
+}
+
 impl<R: Rules> Search<R> {
     /// Before the first request.
     ///
     /// `keeping` windows, at least, are told by a schedule in the end.
     pub(super) fn new(window: Window, keeping: usize) -> Search<R> {
-        let root = State {
-            from: BEFORE,
-            to: BEFORE,
-            limit: 0,
-            pending: Vec::new(),
-            forced: 0,
-            next: 0,
-            explained: BEFORE,
-            used: Vec::new(),
-            used_until: Vec::new(),
-            forever: 0,
-            trail: None,
-        };
+        let root = State { from: BEFORE, to: BEFORE, explained: BEFORE, latest: BEFORE, ..State::default() };
         Search {
             window,
             limit: usize::try_from(window.limit).unwrap_or(usize::MAX),
             known: Known::new(),
-            cuts: BinaryHeap::new(),
+            cuts: Cuts::default(),
             reached: BEFORE,
+            joins: false,
             states: vec![root],
+            alive: vec![0],
+            dead: Vec::new(),
+            free: Vec::new(),
+            born: Vec::new(),
+            rivals: Rivals::default(),
             ripe: BEFORE,
             trail: Trail::new(keeping),
             work: 0,
@@ -94,6 +139,13 @@ impl<R: Rules> Search<R> {
             standing: Standing::Open,
             rules: PhantomData,
         }
+    }
+
+    /// Makes room for a history of so many requests.
+    pub(super) fn expect(&mut self, requests: usize) {
+        self.known.counted.expect(requests);
+        self.cuts.in_order.reserve(requests);
+        self.cuts.others.reserve(requests);
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -106,15 +158,15 @@ impl<R: Rules> Search<R> {
         match request.kind {
             Kind::Counted | Kind::Refused => {
                 self.known.counted.push(Span { n: request.n, start, end });
-                self.cut(start, end);
+                self.cut(start, end, request.kind);
             }
             Kind::Perhaps { until: Some(until) } => {
                 self.known.bounded.push(Maybe { n, start, until });
-                self.cut(start, until);
+                self.cut(start, until, request.kind);
             }
             Kind::Perhaps { until: None } => {
                 self.known.forever.push(Maybe { n, start, until: NEVER });
-                self.cut(start, NEVER);
+                self.cut(start, NEVER, request.kind);
             }
         }
     }
@@ -122,28 +174,29 @@ impl<R: Rules> Search<R> {
     /// Takes a refusal; by start.
     pub(super) fn refuse(&mut self, span: Span) {
         self.known.refused.push(span);
-        self.cut(span.start, span.end);
+        self.cut(span.start, span.end, Kind::Refused);
     }
 
-    fn cut(&mut self, start: i64, end: i64) {
+    fn cut(&mut self, start: i64, end: i64, kind: Kind) {
         self.requests += 1;
-        self.cuts.extend(R::cuts(start, end).into_iter().filter(|cut| *cut < NEVER).map(Reverse));
+        let [after_start, after_end] = R::cuts(start, end);
+        self.cuts.add(after_start, false);
+        self.cuts.add(after_end, R::separates(kind));
     }
 
     /// Goes on to `before`: all requests that start earlier have been taken.
     pub(super) fn advance(&mut self, before: i64) {
-        while let Some(Reverse(cut)) = self.cuts.peek().copied() {
-            if cut > before || self.standing != Standing::Open {
-                return;
-            }
-            self.cuts.pop();
+        while self.standing == Standing::Open
+            && let Some((cut, separates)) = self.cuts.take(before)
+        {
             if cut > self.reached {
-                let cell = Cell { lo: self.reached, hi: cut - 1 };
-                self.reached = cut;
+                let cell = Cell { lo: self.reached, hi: cut - 1, joins: self.joins };
+                (self.reached, self.joins) = (cut, true);
                 if cell.hi >= self.ripe {
                     self.pass(cell);
                 }
             }
+            self.joins &= !separates;
         }
     }
 
@@ -155,52 +208,57 @@ impl<R: Rules> Search<R> {
             Standing::Refuted => return Found::None { by: self.reached },
             Standing::Open => {}
         }
-        for state in &self.states {
-            let mut last = None;
-            self.step(state, Cell::END).run(&mut 0, &mut |_, served| last = last.take().or(Some(served)));
-            if let Some(served) = last {
-                let (earlier, mut windows) = self.trail.told(state.trail);
-                if state.limit > 0 {
-                    windows.push(self.window_of(served));
-                }
-                return Found::Past(Trodden { earlier, windows });
+        for id in std::mem::take(&mut self.alive) {
+            self.step(id, Cell::END);
+            if !self.born.is_empty() {
+                let last = self.born.swap_remove(0);
+                let tip = (self.states[id].limit > 0).then(|| self.tell(&last));
+                return Found::Past(self.trail.told(tip));
             }
         }
         Found::None { by: NEVER }
     }
 
-    fn step<'a>(&'a self, state: &'a State, cell: Cell) -> Step<'a, R> {
-        let Window { shortest, longest, .. } = self.window;
-        Step { known: &self.known, shortest, longest, limit: self.limit, state, cell, rules: PhantomData }
+    /// Finds what a state leads to.
+    fn step(&mut self, id: usize, cell: Cell) -> Fate {
+        let Search { window, known, states, born, .. } = self;
+        let state = &mut states[id];
+        state.absorb::<R>(known, R::end(R::last_end(state.to, window.longest), cell.lo), cell.lo);
+        self.work += 1 + (state.line.len() + state.later.len()) as u64;
+        let limit = self.limit;
+        Step { known, window, limit, parent: id, state, cell, born, rules: PhantomData::<R> }.run()
     }
 
     /// Lets every state step into a complete cell.
     fn pass(&mut self, cell: Cell) {
-        let mut work = self.work;
-        let mut born: Vec<(State, Served, Option<usize>)> = Vec::new();
-        let mut alive = Vec::with_capacity(self.states.len());
-        for state in &self.states {
-            let ripe = self.ripe_at(state) <= cell.hi;
-            let mut give = |next, served| born.push((next, served, state.trail));
-            alive.push(!ripe || self.step(state, cell).run(&mut work, &mut give) == Fate::Alive);
+        for index in 0..self.alive.len() {
+            let id = self.alive[index];
+            if self.ripe_at(&self.states[id]) <= cell.hi && self.step(id, cell) == Fate::Dead {
+                self.dead.push(id);
+            }
         }
-        let mut alive = alive.into_iter();
-        self.states.retain(|_| alive.next().unwrap_or(true));
+        let mut dead = self.dead.iter().copied().peekable();
+        self.alive.retain(|id| dead.next_if_eq(id).is_none());
+        let survivors = self.alive.len();
         // A window may open and end in one and the same cell.
         loop {
-            let young = self.states.len();
-            self.settle_in(std::mem::take(&mut born), &mut work);
-            for state in &self.states[young..] {
-                if self.ripe_at(state) <= cell.hi {
-                    let mut give = |next, served| born.push((next, served, state.trail));
-                    self.step(state, cell).run(&mut work, &mut give);
+            let young = self.alive.len();
+            self.settle(cell);
+            for index in young..self.alive.len() {
+                let id = self.alive[index];
+                if self.ripe_at(&self.states[id]) <= cell.hi {
+                    self.step(id, cell);
                 }
             }
-            if born.is_empty() || work > self.work_max() || self.states.len() > STATES_MAX {
+            if self.born.is_empty() || self.work > self.work_max() || self.alive.len() > STATES_MAX {
                 break;
             }
         }
-        self.work = work;
+        self.born.clear();
+        if self.alive.len() > survivors || !self.dead.is_empty() {
+            self.free.append(&mut self.dead);
+            self.tidy();
+        }
         self.conclude();
     }
 
@@ -213,77 +271,94 @@ impl<R: Rules> Search<R> {
     }
 
     /// Adds the best of the states that were born in one cell.
-    fn settle_in(&mut self, mut born: Vec<(State, Served, Option<usize>)>, work: &mut u64) {
-        born.sort_by(|(one, ..), (other, ..)| place_of(one).cmp(place_of(other)));
-        let mut best: Vec<usize> = Vec::new();
-        let mut kept: Vec<bool> = vec![true; born.len()];
-        for index in 0..born.len() {
-            let state = &born[index].0;
-            if best.first().is_some_and(|first| !place_of(&born[*first].0).eq(place_of(state))) {
-                best.clear();
+    fn settle(&mut self, cell: Cell) {
+        self.work += self.rivals.keep_the_best::<R>(&mut self.born, &self.states);
+        let mut born = std::mem::take(&mut self.born);
+        for candidate in born.drain(..) {
+            let parent = &mut self.states[candidate.parent];
+            match candidate.extends.map(|child| &mut parent.children[child]) {
+                Some(child) => {
+                    child.to = cell.hi;
+                    let id = child.id;
+                    self.states[id].to = cell.hi;
+                }
+                None => self.bear(candidate, cell),
             }
-            *work += best.len() as u64;
-            if best.iter().any(|better| R::dominates(&merits(&born[*better].0), &merits(state))) {
-                kept[index] = false;
-                continue;
-            }
-            best.retain(|worse| {
-                kept[*worse] = !R::dominates(&merits(state), &merits(&born[*worse].0));
-                kept[*worse]
-            });
-            best.push(index);
         }
-        let mut kept = kept.into_iter();
-        born.retain(|_| kept.next().unwrap_or(true));
-        for (mut state, served, before) in born {
-            state.trail = if served.to == BEFORE { None } else { Some(self.trail.add(before, self.window_of(served))) };
-            self.states.push(state);
-        }
+        self.born = born;
     }
 
-    fn window_of(&self, served: Served) -> Stretch {
-        let counted =
-            served.counted.iter().map(|place| self.known.counted.get(*place)).map(|span| (span.n, span.start));
-        let unknown = served.unknown.iter().map(|one| match one {
-            Unknown::Bounded(place) => self.known.bounded.get(*place),
-            Unknown::Forever(place) => self.known.forever.get(*place),
+    /// Makes a state of a candidate.
+    fn bear(&mut self, candidate: Candidate, cell: Cell) {
+        let parent = &self.states[candidate.parent];
+        let tells = parent.limit > 0;
+        let trail = tells.then(|| self.tell(&candidate));
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.states.push(State::default());
+            self.states.len() - 1
         });
-        let mut requests: Vec<(u64, i64)> = counted.collect();
-        let mut unseen = 0;
-        for maybe in unknown {
-            match maybe.n {
-                Some(n) => requests.push((n, maybe.start)),
-                None => unseen += 1,
-            }
-        }
-        Stretch { to: served.to, requests, unseen }
+        let mut state = std::mem::take(&mut self.states[id]);
+        let parent = &mut self.states[candidate.parent];
+        let Candidate { choice, from, explained, used, .. } = candidate;
+        state.become_child::<R>(parent, &choice);
+        (state.from, state.to, state.limit) = (from, cell.hi, self.limit);
+        (state.explained, state.trail) = (explained, trail);
+        state.used = used.map_or_else(|| parent.used.clone(), |used| *used);
+        let reach = parent.reach::<R>(&choice);
+        parent.children.push(Child { choice, reach, id, to: cell.hi, explained });
+        self.states[id] = state;
+        self.alive.push(id);
     }
 
-    /// Draws the conclusions of a cell, and lets go of what no state can ask for any more.
+    /// Notes the window of a state that leads to a candidate.
+    fn tell(&mut self, candidate: &Candidate) -> usize {
+        let parent = &self.states[candidate.parent];
+        let Choice { unknown, .. } = &candidate.choice;
+        let mut unseen = 0;
+        let unknown = unknown.iter().filter_map(|one| {
+            let maybe = match one {
+                Unknown::Bounded(place) => self.known.bounded.get(*place),
+                Unknown::Forever(place) => self.known.forever.get(*place),
+            };
+            unseen += u64::from(maybe.n.is_none());
+            maybe.n.map(|n| (n, maybe.start))
+        });
+        let counted = parent.chosen::<R>(&candidate.choice).filter(|(chosen, _)| *chosen);
+        let requests = counted.map(|(_, one)| (one.n, one.start)).chain(unknown);
+        let node = self.trail.add(parent.trail, parent.to, requests);
+        self.trail.add_unseen(node, unseen);
+        node
+    }
+
+    /// Draws the conclusions of a cell.
     fn conclude(&mut self) {
-        if self.states.is_empty() {
+        if self.alive.is_empty() {
             self.standing = Standing::Refuted;
-        } else if self.states.len() > STATES_MAX {
+        } else if self.alive.len() > STATES_MAX {
             self.standing = Standing::GivenUp(Reason::TooManyStates { most: STATES_MAX });
         } else if self.work > self.work_max() {
             self.standing = Standing::GivenUp(Reason::TooMuchWork { most: self.work_max() });
         }
-        self.ripe = self.states.iter().map(|state| self.ripe_at(state)).min().unwrap_or(NEVER);
-        let first = |state: &State| state.pending.iter().map(|one| one.place).chain([state.next]).min().unwrap_or(0);
-        let counted = self.states.iter().map(first).min().unwrap_or(0);
-        let explained = self.states.iter().map(|state| state.explained).min().unwrap_or(BEFORE);
-        let opening = self.states.iter().map(|state| state.from).min().unwrap_or(BEFORE);
-        self.known.forget(counted, explained, opening);
-        self.trail.tidy(&mut self.states);
     }
-}
 
-/// What two states must share to be compared: how many must be served in the coming window, and the ends of those who need not.
-fn place_of(state: &State) -> impl Iterator<Item = i64> {
-    let forced = i64::try_from(state.forced).unwrap_or(NEVER);
-    [forced].into_iter().chain(state.pending[state.forced..].iter().map(|one| one.end))
-}
-
-fn merits(state: &State) -> Merits<'_> {
-    Merits { from: state.from, explained: state.explained, used: &state.used_until }
+    /// Lets go of what no state can ask for any more, once there are others.
+    fn tidy(&mut self) {
+        let (mut opening, mut counted, mut explained) = (NEVER, usize::MAX, NEVER);
+        for state in self.alive.iter().map(|id| &self.states[*id]) {
+            opening = opening.min(state.from);
+            counted = counted.min(state.next);
+            explained = explained.min(state.explained);
+        }
+        self.ripe = R::next_opening(opening, self.window.shortest);
+        self.known.forget(counted, explained, opening);
+        if self.trail.is_worth_tidying() {
+            let states = &self.states;
+            let tips: Vec<Option<usize>> = self.alive.iter().map(|id| states[*id].trail).collect();
+            let moved = self.trail.tidy(&tips);
+            for id in &self.alive {
+                let state = &mut self.states[*id];
+                state.trail = state.trail.and_then(|tip| moved[tip]);
+            }
+        }
+    }
 }

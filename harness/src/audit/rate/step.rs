@@ -8,50 +8,21 @@ use std::marker::PhantomData;
 
 use super::known::Known;
 use super::rules::{NEVER, Role, Rules};
+use super::state::{State, Used};
+use crate::audit::Window;
 
 /// A stretch of instants, both included, in which no request's standing changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
     pub(super) lo: i64,
     pub(super) hi: i64,
+    /// Whether a state of the cell before can be the same as one in this.
+    pub(super) joins: bool,
 }
 
 impl Cell {
     /// Where the next window opens if there is none.
-    pub(super) const END: Cell = Cell { lo: NEVER, hi: NEVER };
-}
-
-/// A counted request that has started and is in no window yet; ordered by its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Pending {
-    pub(super) end: i64,
-    pub(super) place: usize,
-}
-
-/// A window that has opened, or the time before the first.
-#[derive(Debug, Clone)]
-pub(super) struct State {
-    /// It opened at some instant from `from` to `to`, all in one cell.
-    pub(super) from: i64,
-    pub(super) to: i64,
-    /// How many it can serve; 0 before the first window.
-    pub(super) limit: usize,
-    /// Counted requests that started before the cell and are in no earlier window, by end.
-    pub(super) pending: Vec<Pending>,
-    /// How many of them cannot wait for the window after this one.
-    pub(super) forced: usize,
-    /// The first counted request that starts in the cell or later.
-    pub(super) next: usize,
-    /// Refusals that start before are explained by an earlier window.
-    pub(super) explained: i64,
-    /// Unknown requests used so far that could still count: their places.
-    pub(super) used: Vec<usize>,
-    /// Their last instants, latest first; those used that can count for ever stand in front.
-    pub(super) used_until: Vec<i64>,
-    /// How many were used that can count for ever.
-    pub(super) forever: usize,
-    /// Where the windows before it are told.
-    pub(super) trail: Option<usize>,
+    pub(super) const END: Cell = Cell { lo: NEVER, hi: NEVER, joins: false };
 }
 
 /// An unknown request taken into a window.
@@ -63,14 +34,39 @@ pub(super) enum Unknown {
     Forever(usize),
 }
 
-/// A window as one past has it.
-#[derive(Debug, Clone)]
-pub(super) struct Served {
-    /// The latest instant at which it can have opened; the later, the more it explains.
-    pub(super) to: i64,
-    /// The places of counted requests in it.
-    pub(super) counted: Vec<usize>,
+/// Whom a window serves: all that are due, one to open it if they do not, and then the most urgent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// How many counted requests, all told.
+    pub(super) count: usize,
+    /// The end of the refusal before which the window was full; none: it was not full.
+    pub(super) filled: Option<i64>,
+    /// The place in line of the counted request that opens it out of turn.
+    pub(super) opener: Option<usize>,
     pub(super) unknown: Vec<Unknown>,
+}
+
+impl Choice {
+    /// Whether somebody who started at `start` and could wait can be served.
+    pub(super) fn admits<R: Rules>(&self, start: i64) -> bool {
+        self.filled.is_none_or(|refused| R::fills_before(Role::Optional, start, refused))
+    }
+}
+
+/// A state that another can lead to.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) parent: usize,
+    pub(super) choice: Choice,
+    /// The earliest opening.
+    pub(super) from: i64,
+    /// How many of those left cannot wait for the window after the next.
+    pub(super) forced: usize,
+    pub(super) explained: i64,
+    /// The unknown requests used; none: the same as before.
+    pub(super) used: Option<Box<Used>>,
+    /// The child of its parent that it extends.
+    pub(super) extends: Option<usize>,
 }
 
 /// What became of a state.
@@ -85,45 +81,45 @@ pub(super) enum Fate {
 /// One state, one cell.
 pub(super) struct Step<'a, R> {
     pub(super) known: &'a Known,
-    pub(super) shortest: i64,
-    pub(super) longest: i64,
+    pub(super) window: &'a Window,
     /// The limit of the next window.
     pub(super) limit: usize,
+    pub(super) parent: usize,
+    /// It has absorbed who started before the cell.
     pub(super) state: &'a State,
     pub(super) cell: Cell,
+    pub(super) born: &'a mut Vec<Candidate>,
     pub(super) rules: PhantomData<R>,
 }
 
-/// Counted requests as one step sees them.
-#[derive(Default)]
-struct Sorted {
-    /// Must be served in this window.
-    due: Vec<usize>,
-    /// Can be served in this window or later, most urgent first.
-    optional: Vec<Pending>,
-    /// Cannot be served in this window any more.
-    later: Vec<Pending>,
-}
-
-/// How a window is to be filled, apart from how many of the optional are.
-struct Filling<'a> {
-    /// Who is left in any case.
-    left: &'a [Pending],
-    later: &'a [Pending],
-    due: &'a [usize],
-    from: i64,
+/// What all choices of a step share.
+#[derive(Clone, Copy)]
+struct Scene {
+    /// The end of the window.
+    end: i64,
+    /// When the first refusal that is not explained ended.
+    refused: i64,
+    /// Those in line up to here, and so many of those later, cannot wait for the window after the next.
+    line_forced: usize,
+    later_forced: usize,
+    /// Up to where refusals are explained.
     explained: i64,
+    /// How many that can wait can have filled the window before the refusal.
+    able: usize,
+    /// Whether the window was open from here on.
+    from: i64,
+    /// Whether somebody due can have opened it then.
+    is_opened: bool,
 }
 
 impl<R: Rules> Step<'_, R> {
-    /// Gives every state that this one leads to with the next window in the cell, and what was served before.
-    pub(super) fn run(&self, work: &mut u64, give: &mut impl FnMut(State, Served)) -> Fate {
+    /// Finds every state that this one leads to with the next window in the cell.
+    pub(super) fn run(&mut self) -> Fate {
         let (state, cell) = (self.state, self.cell);
-        let last_end = R::last_end(state.to, self.longest);
+        let last_end = R::last_end(state.to, self.window.longest);
         let end = R::end(last_end, cell.lo);
-        let Some(sorted) = self.sort(end) else { return Fate::Dead };
-        *work += 1 + (sorted.due.len() + sorted.optional.len() + sorted.later.len()) as u64;
-        if sorted.due.len() > state.limit {
+        let is_missed = state.later.first().is_some_and(|one| one.end < cell.lo);
+        if is_missed || state.due > state.limit {
             return Fate::Dead;
         }
         let refused = self.known.refusal_end(state.explained);
@@ -131,74 +127,79 @@ impl<R: Rules> Step<'_, R> {
         // All that has started by the refusal's end is known: what cannot fill the window now never can.
         let fills = state.limit > 0
             && state.from <= refused
-            && sorted.due.iter().all(|place| R::fills_before(Role::Due, self.start(*place), refused));
+            && (state.due == 0 || R::fills_before(Role::Due, state.due_last, refused));
         let suffices = R::can_wait(cell.lo, self.known.refusal_end(end));
-        let unknown = if fills && suffices { self.fillers(end, refused) } else { Vec::new() };
-        for from in self.openings(&sorted) {
+        let able = self.able(refused);
+        let after = R::next_opening(cell.lo, self.window.shortest);
+        let mut scene = Scene {
+            end,
+            refused,
+            line_forced: state.line.partition_point(|one| R::is_forced(one.end, after)),
+            later_forced: state.later.partition_point(|one| R::is_forced(one.end, after)),
+            explained: state.explained,
+            able,
+            from: state.from,
+            is_opened: false,
+        };
+        let unknown = if fills && suffices { self.fillers(&scene) } else { Vec::new() };
+        loop {
+            scene.is_opened = self.is_opened(scene.from);
             if waits {
-                self.partly(&sorted, from, give);
+                self.partly(&Scene { explained: self.explained(false, end), ..scene });
             }
             if fills && suffices {
-                self.fully(&sorted, from, end, refused, &unknown, give);
+                self.fully(&Scene { explained: self.explained(true, end), ..scene }, &unknown);
+            }
+            // Once somebody due opens it, opening later leads to nothing that opening now does not.
+            match self.opening_after(scene.from) {
+                Some(from) if !scene.is_opened => scene.from = from,
+                _ => break,
             }
         }
-        let hopeless = !fills || (!suffices && end == last_end) || {
-            let able = sorted.optional.iter().filter(|one| self.start(one.place) <= refused).count();
-            suffices && sorted.due.len() + able + unknown.len() < R::capacity(state.limit)
-        };
+        let hopeless = !fills
+            || (!suffices && end == last_end)
+            || (suffices && state.due + able + unknown.len() < R::capacity(state.limit));
         if !waits && hopeless { Fate::Dead } else { Fate::Alive }
     }
 
-    fn start(&self, place: usize) -> i64 {
-        self.known.counted.get(place).start
+    /// Up to where refusals are explained once the window has ended at `end`.
+    fn explained(&self, full: bool, end: i64) -> i64 {
+        self.known.rounded(R::explained(full, self.state.explained, end), self.cell.lo)
     }
 
-    /// Who must, can and cannot be served; none if somebody can be served nowhere.
-    fn sort(&self, end: i64) -> Option<Sorted> {
-        let (known, state, lo) = (self.known, self.state, self.cell.lo);
-        let mut sorted = Sorted::default();
-        let inside = if state.limit == 0 { state.next } else { known.counted_from(end).max(state.next) };
-        for (place, span) in known.counted.range(inside, known.counted_from(lo)) {
-            if span.end < lo {
-                return None;
-            }
-            sorted.later.push(Pending { end: span.end, place });
+    /// How many of those who can wait started early enough to fill a window before a refusal that ended at `refused`.
+    fn able(&self, refused: i64) -> usize {
+        let State { line, due, latest, .. } = self.state;
+        if R::fills_before(Role::Optional, *latest, refused) {
+            return line.len() - due;
         }
-        let fresh = known.counted.range(state.next, inside).map(|(place, span)| Pending { end: span.end, place });
-        for one in state.pending.iter().copied().chain(fresh) {
-            if one.end < lo {
-                sorted.due.push(one.place);
-            } else {
-                sorted.optional.push(one);
-            }
-        }
-        sorted.optional.sort_by_key(|one| R::urgency(one.end));
-        Some(sorted)
+        line[*due..].iter().filter(|one| R::fills_before(Role::Optional, one.start, refused)).count()
     }
 
-    /// The instants from which the window can have opened that differ in who can have opened it.
-    fn openings(&self, sorted: &Sorted) -> impl Iterator<Item = i64> {
+    /// The next later instant from which the window can have opened that differs in who can have opened it.
+    fn opening_after(&self, from: i64) -> Option<i64> {
         let (state, known) = (self.state, self.known);
-        // Within a cell requests start at its last instant only.
-        let at_last = |start: i64| state.from < start && start == state.to;
-        let another = sorted.due.iter().any(|place| at_last(self.start(*place)))
-            || sorted.optional.iter().any(|one| at_last(self.start(one.place)))
-            || self.unused_bounded().any(|(_, start, _)| at_last(start))
-            || known.forever.range(state.forever, known.forever.len()).any(|(_, maybe)| at_last(maybe.start));
-        [Some(state.from), another.then_some(state.to)].into_iter().flatten()
+        if from >= state.to {
+            return None;
+        }
+        let counted = state.line.iter().map(|one| one.start);
+        let bounded = self.unused_bounded().map(|(_, start, _)| start);
+        let forever = known.forever.after(state.used.forever).map(|(_, maybe)| maybe.start);
+        let starts = counted.chain(bounded).chain(forever);
+        starts.filter(|start| from < *start && R::opens_by(*start, state.to)).min()
     }
 
     fn unused_bounded(&self) -> impl Iterator<Item = (usize, i64, i64)> {
-        let bounded = &self.known.bounded;
-        bounded.range(0, bounded.len()).filter_map(|(place, maybe)| {
-            let free = R::still_counts(maybe.until, self.state.from) && !self.state.used.contains(&place);
+        let (bounded, state) = (&self.known.bounded, self.state);
+        bounded.after(0).filter_map(|(place, maybe)| {
+            let free = R::still_counts(maybe.until, state.from) && !state.used.places.contains(&place);
             free.then_some((place, maybe.start, maybe.until))
         })
     }
 
     /// Unknown requests that can have filled the window before the refusal, most urgent first.
-    fn fillers(&self, end: i64, refused: i64) -> Vec<Unknown> {
-        let able = |start: i64| start < end && R::fills_before(Role::Unknown, start, refused);
+    fn fillers(&self, scene: &Scene) -> Vec<Unknown> {
+        let able = |start: i64| start < scene.end && R::fills_before(Role::Unknown, start, scene.refused);
         let mut bounded: Vec<(i64, usize)> = self
             .unused_bounded()
             .filter(|(_, start, _)| able(*start))
@@ -206,7 +207,7 @@ impl<R: Rules> Step<'_, R> {
             .collect();
         bounded.sort_unstable();
         let forever = &self.known.forever;
-        let rest = forever.range(self.state.forever, forever.len()).take_while(|(_, maybe)| able(maybe.start));
+        let rest = forever.after(self.state.used.forever).take_while(|(_, maybe)| able(maybe.start));
         let bounded = bounded.into_iter().map(|(_, place)| Unknown::Bounded(place));
         bounded.chain(rest.map(|(place, _)| Unknown::Forever(place))).take(self.state.limit + 1).collect()
     }
@@ -218,179 +219,167 @@ impl<R: Rules> Step<'_, R> {
         }
         let bounded = self.unused_bounded().filter(|(_, start, _)| *start <= from).min_by_key(|(_, _, until)| *until);
         let forever = &self.known.forever;
-        let next = forever.range(self.state.forever, forever.len()).next().filter(|(_, maybe)| maybe.start <= from);
+        let next = forever.after(self.state.used.forever).next();
+        let next = next.filter(|(_, maybe)| maybe.start <= from);
         let bounded = bounded.map(|(place, _, _)| Unknown::Bounded(place));
         bounded.or(next.map(|(place, _)| Unknown::Forever(place)))
     }
 
     /// Whether one of those who must be served can have opened the window at `from`; before the first window there is no need.
-    fn is_opened(&self, due: &[usize], from: i64) -> bool {
-        self.state.limit == 0 || !R::opens_with_a_request() || due.iter().any(|place| self.start(*place) <= from)
+    fn is_opened(&self, from: i64) -> bool {
+        let State { limit, due, due_first, .. } = self.state;
+        *limit == 0 || !R::opens_with_a_request() || (*due > 0 && *due_first <= from)
+    }
+
+    /// The most urgent of those who can wait that can have opened the window.
+    fn opener_in_line(&self, scene: &Scene, filled: Option<i64>) -> Option<usize> {
+        let due = self.state.due;
+        let fits = |start| filled.is_none_or(|refused| R::fills_before(Role::Optional, start, refused));
+        let place = self.state.line[due..].iter().position(|one| one.start <= scene.from && fits(one.start))?;
+        Some(due + place)
     }
 
     /// All ways to end a window that was not full.
-    fn partly(&self, sorted: &Sorted, from: i64, give: &mut impl FnMut(State, Served)) {
-        let Sorted { due, optional, later } = sorted;
-        let filling = Filling { left: &[], later, due, from, explained: self.explained(false) };
-        if self.state.limit == 0 {
-            self.emit(&filling, (&[], &[]), &[], give);
+    fn partly(&mut self, scene: &Scene) {
+        let State { limit, due, ref line, .. } = *self.state;
+        let plain = |count| Choice { count, filled: None, opener: None, unknown: Vec::new() };
+        if limit == 0 {
+            self.offer(scene, plain(0));
             return;
         }
-        let Some(room) = (self.state.limit - 1).checked_sub(due.len()) else { return };
-        let least = R::least_taken(room.min(optional.len()));
-        if self.is_opened(due, from) {
-            for taken in least..=room.min(optional.len()) {
-                self.emit(&filling, optional.split_at(taken), &[], give);
+        let Some(room) = (limit - 1).checked_sub(due) else { return };
+        let most = room.min(line.len() - due);
+        let least = R::least_taken(most);
+        if scene.is_opened {
+            // Fewer would leave more than the next window can serve.
+            let needed = (scene.line_forced + scene.later_forced).saturating_sub(self.limit + due);
+            for taken in least.max(needed)..=most {
+                self.offer(scene, plain(due + taken));
             }
             return;
         }
-        if let Some(line) = self.opened_by_first(optional, from) {
-            for taken in least.max(1)..=room.min(line.len()) {
-                self.emit(&filling, line.split_at(taken), &[], give);
+        if let Some(opener) = self.opener_in_line(scene, None) {
+            for taken in least.max(1)..=most {
+                self.offer(scene, Choice { opener: Some(opener), ..plain(due + taken) });
             }
         }
-        if let (Some(opener), Some(room)) = (self.opener(from), room.checked_sub(1)) {
-            for taken in least.min(room)..=room.min(optional.len()) {
-                self.emit(&filling, optional.split_at(taken), &[opener], give);
+        if let (Some(opener), Some(room)) = (self.opener(scene.from), room.checked_sub(1)) {
+            for taken in least.min(room)..=room.min(line.len() - due) {
+                self.offer(scene, Choice { unknown: vec![opener], ..plain(due + taken) });
             }
         }
     }
 
-    /// All ways to end a full window, filled by the time that a refusal ended at `refused`.
-    fn fully(
-        &self,
-        sorted: &Sorted,
-        from: i64,
-        end: i64,
-        refused: i64,
-        unknown: &[Unknown],
-        give: &mut impl FnMut(State, Served),
-    ) {
-        let Sorted { due, optional, later } = sorted;
-        let (able, late): (Vec<Pending>, Vec<Pending>) =
-            optional.iter().partition(|one| R::fills_before(Role::Optional, self.start(one.place), refused));
-        let explained = R::explained(true, self.state.explained, end);
-        let filling = Filling { left: &late, later, due, from, explained };
-        let Some(room) = R::capacity(self.state.limit).checked_sub(due.len()) else { return };
+    /// All ways to end a full window, filled by the time that a refusal ended.
+    fn fully(&mut self, scene: &Scene, unknown: &[Unknown]) {
+        let State { limit, due, .. } = *self.state;
+        let (filled, able) = (Some(scene.refused), scene.able);
+        let choice = |taken: usize, opener: Option<usize>, unknown: &[Unknown]| Choice {
+            count: due + taken,
+            filled,
+            opener,
+            unknown: unknown.to_vec(),
+        };
+        let Some(room) = R::capacity(limit).checked_sub(due) else { return };
         let least = room.saturating_sub(unknown.len());
-        if self.is_opened(due, from) {
-            for taken in least..=room.min(able.len()) {
-                self.emit(&filling, able.split_at(taken), &unknown[..room - taken], give);
+        if scene.is_opened {
+            for taken in least..=room.min(able) {
+                self.offer(scene, choice(taken, None, &unknown[..room - taken]));
             }
             return;
         }
-        if let Some(line) = self.opened_by_first(&able, from) {
-            for taken in least.max(1)..=room.min(line.len()) {
-                self.emit(&filling, line.split_at(taken), &unknown[..room - taken], give);
+        if let Some(opener) = self.opener_in_line(scene, filled) {
+            for taken in least.max(1)..=room.min(able) {
+                self.offer(scene, choice(taken, Some(opener), &unknown[..room - taken]));
             }
         }
-        let opener = self.opener(from).filter(|opener| {
+        let opener = self.opener(scene.from).filter(|opener| {
             let start = match opener {
                 Unknown::Bounded(place) => self.known.bounded.get(*place).start,
                 Unknown::Forever(place) => self.known.forever.get(*place).start,
             };
-            R::fills_before(Role::Unknown, start, refused)
+            R::fills_before(Role::Unknown, start, scene.refused)
         });
         if let (Some(opener), 1..) = (opener, room) {
             let others = unknown.iter().copied().filter(|one| *one != opener);
             let line: Vec<Unknown> = [opener].into_iter().chain(others).collect();
-            for taken in room.saturating_sub(line.len())..=(room - 1).min(able.len()) {
-                self.emit(&filling, able.split_at(taken), &line[..room - taken], give);
+            for taken in room.saturating_sub(line.len())..=(room - 1).min(able) {
+                self.offer(scene, choice(taken, None, &line[..room - taken]));
             }
         }
     }
 
-    /// Those who can wait, with the most urgent of the possible openers first; none if there is no such opener.
-    fn opened_by_first(&self, optional: &[Pending], from: i64) -> Option<Vec<Pending>> {
-        let opener = optional.iter().position(|one| self.start(one.place) <= from)?;
-        let mut line = optional.to_vec();
-        line[..=opener].rotate_right(1);
-        Some(line)
-    }
-
-    fn explained(&self, full: bool) -> i64 {
-        R::explained(full, self.state.explained, R::end(R::last_end(self.state.to, self.longest), self.cell.lo))
-    }
-
-    /// Gives the state that follows if of those who can wait some are taken and others wait, if it can lead anywhere.
-    fn emit(
-        &self,
-        filling: &Filling<'_>,
-        (taken, waiting): (&[Pending], &[Pending]),
-        unknown: &[Unknown],
-        give: &mut impl FnMut(State, Served),
-    ) {
-        let (cell, known) = (self.cell, self.known);
-        let mut from = cell.lo.max(R::next_opening(filling.from, self.shortest));
-        let left = waiting.iter().chain(filling.left).chain(filling.later);
-        let mut pending: Vec<Pending> = left.copied().collect();
-        pending.sort_unstable();
-        let after = R::next_opening(cell.lo, self.shortest);
-        let forced = pending.partition_point(|one| R::is_forced(one.end, after));
+    /// Gives the state that follows a choice, if it can lead anywhere.
+    fn offer(&mut self, scene: &Scene, choice: Choice) {
+        let (state, cell, known) = (self.state, self.cell, self.known);
+        let mut from = cell.lo.max(R::next_opening(scene.from, self.window.shortest));
+        let forced = self.forced(scene, &choice);
         if from > cell.hi || forced > self.limit {
             return;
         }
-        let (used, used_until, forever) = self.used(unknown);
-        if cell.lo < NEVER && pending.is_empty() && R::opens_with_a_request() {
-            // Somebody must be able to open the next window.
-            let bounded = known.bounded.range(0, known.bounded.len());
-            let bounded = bounded.filter(|(place, maybe)| maybe.until >= cell.lo && !used.contains(place));
-            let unknown = bounded.chain(known.forever.range(forever, known.forever.len()).take(1));
-            let earliest = unknown.map(|(_, maybe)| maybe.start).chain([self.first_in_cell()]).min().unwrap_or(NEVER);
-            if earliest > cell.hi {
+        let used = self.used(&choice.unknown);
+        let is_empty = choice.count == state.line.len() && state.later.is_empty();
+        if cell.lo < NEVER && is_empty && R::opens_with_a_request() {
+            from = from.max(self.next_opener(used.as_deref().unwrap_or(&state.used)));
+            if from > cell.hi {
                 return;
             }
-            from = from.max(earliest);
         }
         if !R::opens_late() && from > cell.lo {
             return;
         }
-        let counted = filling.due.iter().copied().chain(taken.iter().map(|one| one.place)).collect();
-        let served = Served { to: self.state.to, counted, unknown: unknown.to_vec() };
-        let next = known.counted_from(cell.lo);
-        let explained = known.rounded(filling.explained, cell.lo);
-        let state = State {
-            from,
-            to: cell.hi,
-            limit: self.limit,
-            pending,
-            forced,
-            next,
-            explained,
-            used,
-            used_until,
-            forever,
-            trail: None,
+        let explained = scene.explained;
+        let extends = state.children.iter().position(|child| {
+            let goes_on = cell.joins && from == cell.lo && child.choice == choice;
+            goes_on && R::explains_alike(known.rounded(child.explained, cell.lo), explained)
+        });
+        self.born.push(Candidate { parent: self.parent, choice, from, forced, explained, used, extends });
+    }
+
+    /// How many of those that a choice leaves cannot wait for the window after the next.
+    fn forced(&self, scene: &Scene, choice: &Choice) -> usize {
+        let in_order = self.state.is_in_order::<R>(choice);
+        let in_line = if in_order {
+            scene.line_forced.saturating_sub(choice.count)
+        } else {
+            let after = R::next_opening(self.cell.lo, self.window.shortest);
+            let left = self.state.chosen::<R>(choice).filter(|(chosen, _)| !chosen);
+            left.filter(|(_, one)| R::is_forced(one.end, after)).count()
         };
-        give(state, served);
+        in_line + scene.later_forced
     }
 
-    /// The start of the first counted request that starts in the cell; [`NEVER`] if none does.
-    fn first_in_cell(&self) -> i64 {
-        let place = self.known.counted_from(self.cell.lo);
-        if place < self.known.counted.len() { self.start(place) } else { NEVER }
+    /// The first instant at which somebody can open the next window if nobody who started before the cell is left.
+    fn next_opener(&self, used: &Used) -> i64 {
+        let known = self.known;
+        let bounded = known.bounded.after(0);
+        let bounded = bounded.filter(|(place, maybe)| maybe.until >= self.cell.lo && !used.places.contains(place));
+        let unknown = bounded.chain(known.forever.after(used.forever).take(1));
+        let counted = known.counted.at(self.state.next).map(|span| span.start);
+        unknown.map(|(_, maybe)| maybe.start).chain(counted).min().unwrap_or(NEVER)
     }
 
-    /// The unknown requests used that matter from the cell on.
-    fn used(&self, unknown: &[Unknown]) -> (Vec<usize>, Vec<i64>, usize) {
-        let mut forever = self.state.forever;
-        let mut used = self.state.used.clone();
+    /// The unknown requests used that matter from the cell on; none if they are those of before.
+    fn used(&self, unknown: &[Unknown]) -> Option<Box<Used>> {
+        let Used { places, forever, .. } = &self.state.used;
+        let until = |place: &usize| self.known.bounded.get(*place).until;
+        let matters = |place: &usize| until(place) >= self.cell.lo;
+        if (unknown.is_empty() || !R::counts_once()) && places.iter().all(matters) {
+            return None;
+        }
+        let (mut places, mut forever) = (places.clone(), *forever);
         if R::counts_once() {
             for one in unknown {
                 match one {
-                    Unknown::Bounded(place) => used.push(*place),
+                    Unknown::Bounded(place) => places.push(*place),
                     Unknown::Forever(_) => forever += 1,
                 }
             }
         }
-        used.retain(|place| self.until(*place) >= self.cell.lo);
-        let mut until: Vec<i64> = used.iter().map(|place| self.until(*place)).collect();
-        until.sort_unstable_by(|one, other| other.cmp(one));
-        until.splice(0..0, std::iter::repeat_n(NEVER, forever));
-        (used, until, forever)
-    }
-
-    fn until(&self, place: usize) -> i64 {
-        self.known.bounded.get(place).until
+        places.retain(matters);
+        let mut last: Vec<i64> = places.iter().map(until).collect();
+        last.sort_unstable_by(|one, other| other.cmp(one));
+        last.splice(0..0, std::iter::repeat_n(NEVER, forever));
+        Some(Box::new(Used { places, until: last, forever }))
     }
 }
