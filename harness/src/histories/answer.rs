@@ -41,9 +41,9 @@ pub(super) enum View {
 
 impl Answer {
     /// Reads an outcome; none: the operation never ended.
-    pub(super) fn of(outcome: Option<&Outcome>) -> Answer {
+    pub(super) fn of<T: AsRef<str>>(outcome: Option<&Outcome<T>>) -> Answer {
         let Some(outcome) = outcome else { return Answer::Open };
-        let error = outcome.error.as_deref();
+        let error = outcome.error.as_ref().map(AsRef::as_ref);
         match outcome.status {
             None => Answer::Open,
             Some(200) => Answer::Served,
@@ -102,6 +102,6 @@ mod tests {
         check(Some(500), None, ended, ended);
         check(Some(503), None, open, open);
         check(None, None, open, open);
-        assert_eq!(Answer::of(None).kind(View::Must, None), open);
+        assert_eq!(Answer::of(None::<&Outcome>).kind(View::Must, None), open);
     }
 }

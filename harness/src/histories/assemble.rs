@@ -12,7 +12,7 @@ use super::clock::{Interval, MILLISECOND};
 use super::domain::of_witness;
 use super::operation::{Found, QuotaFindings, Role};
 use super::pass::{Passed, Sighting, find};
-use super::plan::Plan;
+use super::plan::{Plan, Times};
 use super::{AuditError, Options};
 use crate::api::Api;
 use crate::audit::quota::{Reading, judge};
@@ -226,10 +226,20 @@ impl Quote<'_> {
 
     fn fact(&self, id: u64, role: Role, on_judged_axis: bool) -> Option<Fact> {
         let sighting = self.sightings.get(&id)?;
-        let operation = sighting.operation.clone();
-        let placed = self.plan.place(sighting.file, operation, sighting.outcome.as_ref()).ok()?;
-        let Interval { start, end } = if on_judged_axis { placed.judged } else { placed.real };
-        let (asked, token) = asked(&sighting.operation.invocation.action);
+        let invocation = &sighting.operation.invocation;
+        let times = Times {
+            file: sighting.file,
+            recorder: sighting.recorder,
+            n: sighting.operation.n,
+            is_refresh: matches!(invocation.action, Action::Refresh { .. }),
+            start_ns: invocation.start_ns,
+            server_start_ms: invocation.server_start_ms,
+            end: sighting.outcome.as_ref().map(|outcome| (outcome.end_ns, outcome.server_end_ms)),
+        };
+        let is_exact = invocation.action.key().is_some_and(|key| self.plan.is_exact(key));
+        let (_, time) = self.plan.place(&times, is_exact).ok()?;
+        let Interval { start, end } = if on_judged_axis { time.judged() } else { time.real() };
+        let (asked, token) = asked(&invocation.action);
         let answer = match &sighting.outcome {
             None => "no answer".to_owned(),
             Some(outcome) => {

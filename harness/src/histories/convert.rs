@@ -4,7 +4,7 @@ use std::path::Path;
 
 use scenarios::history::{Event, RecordError, Recorder};
 
-use super::source::Source;
+use super::source::Lines;
 use super::{AuditError, Format};
 
 /// Events that are written at once.
@@ -16,14 +16,14 @@ const BATCH: usize = 1024;
 /// [`AuditError`] when the file cannot be read or is wrong, or the history cannot be written, as when it exists.
 pub fn convert(from: &Path, format: &Format, to: &Path) -> Result<u64, AuditError> {
     let refused = |error: RecordError| AuditError::Convert { path: to.to_owned(), error };
-    let mut source = Source::open(0, from, format)?;
-    let Some((Event::Header(header), _)) = source.take()? else {
+    let mut lines = Lines::open(from, format)?;
+    let Some(Event::Header(header)) = lines.event()? else {
         return Err(AuditError::NothingToConvert { path: from.to_owned() });
     };
     let recorder = Recorder::create(to, &header).map_err(refused)?;
     let mut batch = recorder.batch();
     let mut written = 0;
-    while let Some((event, _)) = source.take()? {
+    while let Some(event) = lines.event()? {
         if let Event::Completed(operation, outcome) = event {
             batch.whole(&operation.invocation, &outcome).map_err(refused)?;
             written += 1;

@@ -1,22 +1,23 @@
 //! A domain of RndrKit: its refreshes become cases for the pure auditor. Pure.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
-use scenarios::history::{Action, KeyState, Outcome};
+use scenarios::history::KeyState;
 
 use super::answer::{Answer, View};
+use super::answers::Answers;
 use super::audited::{AuditLevel, Judged, KeyReport, Open, Totals};
 use super::lone::MustMonitor;
+use super::noted::{Asked, Came};
 use super::operation::{Again, Findings, Found, Horizon, Placed, Role, Terms, Told, instant};
 use super::overlap::Overlap;
 use super::quota::Quota;
+use super::tokens::Tokens;
+use super::under_way::UnderWay;
 use crate::api::Api;
 use crate::audit::rate::{Monitor, Schedule};
 use crate::audit::{Kind, Request, Shape, Start, Verdict, Witness};
-
-/// How many requests pass between two promises to the monitors.
-const SETTLE_EVERY: u32 = 64;
 
 /// The most operations around a violation that a timeline shows.
 const CONTEXT_MAX: usize = 40;
@@ -33,20 +34,18 @@ pub(super) struct Domain {
     must: Option<MustMonitor>,
     /// Whether an answer means something else to each of the two questions.
     differs: bool,
-    /// Requests under way, by their start and id.
-    under_way: BTreeMap<(i64, u64), Placed>,
+    under_way: UnderWay,
     /// No request that starts before this is expected.
     settled: i64,
     /// Starts on the clock of the windows by real starts, as far as they are not settled; only where these differ.
     starts: BinaryHeap<Reverse<(i64, i64)>>,
     /// No start on the clock of the windows before this is expected.
     floor: i64,
-    since_settled: u32,
     origin: Option<i64>,
     overlap: Overlap,
     quota: Quota,
     tokens: Tokens,
-    answers: BTreeMap<String, u64>,
+    answers: Answers,
     requests: u64,
     totals: Totals,
 }
@@ -63,38 +62,36 @@ impl Domain {
             should: Monitor::new(terms.window, start),
             must: terms.both.then(|| MustMonitor::new(terms.window, start, terms.slack)),
             differs: false,
-            under_way: BTreeMap::new(),
+            under_way: UnderWay::default(),
             settled: i64::MIN,
             starts: BinaryHeap::new(),
             floor: i64::MIN,
-            since_settled: 0,
             origin: None,
             overlap: Overlap::default(),
             quota: Quota::new(terms.reading, known.and_then(|state| state.renders_left)),
             tokens: Tokens::default(),
-            answers: BTreeMap::new(),
+            answers: Answers::default(),
             requests: 0,
             totals: Totals::default(),
         }
     }
 
     /// Takes what is told of it.
-    pub(super) fn take(&mut self, told: Told, horizon: Horizon) -> Result<(), Again> {
-        match told {
-            Told::Invoked(placed) => {
-                self.expect(&placed)?;
-                self.under_way.insert((placed.seen.start, placed.id), placed);
+    pub(super) fn take(&mut self, told: &Told, horizon: Horizon) -> Result<(), Again> {
+        let Told { placed, came } = told;
+        match came {
+            None => {
+                self.expect(placed)?;
+                self.under_way.begin(placed.clone());
             }
-            Told::Completed(placed, outcome) => {
-                if self.under_way.remove(&(placed.seen.start, placed.id)).is_none() {
-                    self.expect(&placed)?;
+            Some(came) => {
+                if !self.under_way.end(placed.id) {
+                    self.expect(placed)?;
                 }
-                self.end(&placed, Some(&outcome));
+                self.end(placed, Some(came));
             }
         }
-        self.since_settled += 1;
-        if self.since_settled >= SETTLE_EVERY {
-            self.since_settled = 0;
+        if self.under_way.is_look_due() {
             self.settle(horizon);
             if self.must.is_none() && self.should.is_refuted() {
                 return Err(Again::Both);
@@ -104,41 +101,45 @@ impl Domain {
     }
 
     fn expect(&self, placed: &Placed) -> Result<(), Again> {
-        if placed.seen.start < self.settled || placed.judged.start < self.floor { Err(Again::Late) } else { Ok(()) }
-    }
-
-    /// Takes an operation that has ended, or never will.
-    fn end(&mut self, placed: &Placed, outcome: Option<&Outcome>) {
-        match &placed.invocation.action {
-            Action::Refresh { token, pages, .. } => {
-                let answer = Answer::of(outcome);
-                self.count(placed, outcome, answer);
-                self.quota.push(placed.id, placed.real, placed.judged.start, *pages, answer);
-                self.tokens.used(token.as_deref(), placed, answer);
-                self.judge(placed, answer);
-            }
-            Action::Revoke { token, .. } => {
-                self.totals.controls += 1;
-                if let Some(end) = placed.real.end.filter(|_| succeeded(outcome)) {
-                    self.tokens.revoked(token, end.saturating_add(self.terms.settle), placed.id);
-                }
-            }
-            Action::Quota { renders_left, .. } => {
-                self.totals.controls += 1;
-                let latest = placed.real.end.map_or(i64::MAX, |end| end.saturating_add(self.terms.settle));
-                let left = renders_left.filter(|_| succeeded(outcome));
-                self.quota.begin(placed.real.start, latest, left);
-            }
-            // No other operation names a domain.
-            Action::Render { .. } | Action::Poll { .. } | Action::Advance { .. } | Action::Queue { .. } => {}
+        if placed.time.seen.start < self.settled || placed.time.judged().start < self.floor {
+            Err(Again::Late)
+        } else {
+            Ok(())
         }
     }
 
-    fn count(&mut self, placed: &Placed, outcome: Option<&Outcome>, answer: Answer) {
+    /// Takes an operation that has ended, or never will.
+    fn end(&mut self, placed: &Placed, came: Option<&Came>) {
+        let succeeded = came.is_some_and(|came| came.succeeded);
+        match &placed.asked {
+            Asked::Refresh { token, pages } => {
+                let answer = came.map_or(Answer::Open, |came| came.answer);
+                self.count(placed, came.and_then(|came| came.status), answer);
+                self.quota.push(placed.id, placed.time.real(), placed.time.judged().start, *pages, answer);
+                self.tokens.used(*token, placed, answer);
+                self.judge(placed, answer);
+            }
+            Asked::Revoke { token, called } => {
+                self.totals.controls += 1;
+                if let Some(end) = placed.time.real().end.filter(|_| succeeded) {
+                    self.tokens.revoked(*token, called, end.saturating_add(self.terms.settle), placed.id);
+                }
+            }
+            Asked::Quota { renders_left } => {
+                self.totals.controls += 1;
+                let latest = placed.time.real().end.map_or(i64::MAX, |end| end.saturating_add(self.terms.settle));
+                let left = renders_left.filter(|_| succeeded);
+                self.quota.begin(placed.time.real().start, latest, left);
+            }
+            // No other operation names a domain.
+            Asked::Render | Asked::Poll { .. } | Asked::Advance | Asked::Queue { .. } => {}
+        }
+    }
+
+    fn count(&mut self, placed: &Placed, status: Option<u16>, answer: Answer) {
         self.requests += 1;
         self.totals.refreshes += 1;
-        let status = outcome.and_then(|outcome| outcome.status);
-        *self.answers.entry(status.map_or("none".to_owned(), |status| status.to_string())).or_default() += 1;
+        self.answers.count(status);
         let counter = match answer {
             Answer::Served => &mut self.totals.counted,
             Answer::Refused => &mut self.totals.refused,
@@ -146,32 +147,31 @@ impl Domain {
         };
         *counter += 1;
         self.totals.foreign_refusals += u64::from(answer == Answer::Foreign);
-        self.overlap.push(placed.seen.start, placed.seen.end.unwrap_or(placed.seen.start));
-        let origin = self.origin.get_or_insert(placed.judged.start);
-        *origin = placed.judged.start.min(*origin);
+        self.overlap.push(placed.time.seen.start, placed.time.seen.end.unwrap_or(placed.time.seen.start));
+        let origin = self.origin.get_or_insert(placed.time.judged().start);
+        *origin = placed.time.judged().start.min(*origin);
     }
 
     fn judge(&mut self, placed: &Placed, answer: Answer) {
         let request = |view: View| {
-            let kind = answer.kind(view, placed.judged.end);
-            let end = placed.judged.end.unwrap_or(placed.judged.start);
-            Request { n: placed.id, start: placed.judged.start, end, kind }
+            let kind = answer.kind(view, placed.time.judged().end);
+            let end = placed.time.judged().end.unwrap_or(placed.time.judged().start);
+            Request { n: placed.id, start: placed.time.judged().start, end, kind }
         };
         let (must, should) = (request(View::Must), request(View::Should));
         self.differs |= must != should;
         self.should.push(should);
         if let Some(monitor) = &mut self.must {
-            monitor.push(must, placed.seen);
+            monitor.push(must, placed.time.seen);
         }
         if self.terms.driven {
-            self.starts.push(Reverse((placed.seen.start, placed.judged.start)));
+            self.starts.push(Reverse((placed.time.seen.start, placed.time.judged().start)));
         }
     }
 
     /// Forgets what the horizon allows.
     fn settle(&mut self, horizon: Horizon) {
-        let first = self.under_way.first_key_value().map_or(i64::MAX, |((start, _), _)| *start);
-        let before = horizon.told.min(first).max(horizon.lost);
+        let before = self.under_way.first_start(horizon.told).max(horizon.lost);
         if before <= self.settled {
             return;
         }
@@ -189,10 +189,7 @@ impl Domain {
 
     /// Gives up those under way that began before this.
     fn lose(&mut self, before: i64) {
-        while let Some(entry) = self.under_way.first_entry()
-            && entry.key().0 < before
-        {
-            let placed = entry.remove();
+        for placed in self.under_way.give_up(before) {
             self.end(&placed, None);
         }
     }
@@ -245,7 +242,7 @@ impl Domain {
                 key: self.name,
                 fresh: self.fresh,
                 requests: self.requests,
-                answers: self.answers,
+                answers: self.answers.into_named(),
                 overlap_max: self.overlap.finish(),
                 rate,
                 quota,
@@ -258,13 +255,6 @@ impl Domain {
             quota: quota_findings,
         })
     }
-}
-
-/// Whether a control did what it was to do.
-pub(super) fn succeeded(outcome: Option<&Outcome>) -> bool {
-    outcome.is_some_and(|outcome| {
-        outcome.error.is_none() && outcome.status.is_none_or(|status| (200..300).contains(&status))
-    })
 }
 
 /// What is found about a key, as it is gathered.
@@ -367,62 +357,4 @@ fn named(witness: &Witness) -> (&'static str, &'static str) {
         Shape::OverBudget | Shape::MixedQuota => "rndrkit.quota.reached",
     };
     (witness.shape.name(), rule)
-}
-
-/// Which tokens were revoked, and which served afterwards.
-#[derive(Debug, Default)]
-struct Tokens {
-    /// From when on a token is surely revoked, and by which operation.
-    revoked: BTreeMap<String, (i64, u64)>,
-    /// The latest start of a request that was answered, and of one that was served.
-    answered: BTreeMap<String, i64>,
-    served: BTreeMap<String, (i64, u64)>,
-}
-
-impl Tokens {
-    fn used(&mut self, token: Option<&str>, placed: &Placed, answer: Answer) {
-        let Some(token) = token.filter(|_| answer != Answer::Open) else { return };
-        let start = placed.real.start;
-        match self.answered.get_mut(token) {
-            Some(latest) => *latest = start.max(*latest),
-            None => {
-                self.answered.insert(token.to_owned(), start);
-            }
-        }
-        if answer == Answer::Served && self.served.get(token).is_none_or(|(latest, _)| *latest < start) {
-            self.served.insert(token.to_owned(), (start, placed.id));
-        }
-    }
-
-    fn revoked(&mut self, token: &str, from: i64, id: u64) {
-        let known = self.revoked.entry(token.to_owned()).or_insert((from, id));
-        *known = (from, id).min(*known);
-    }
-
-    fn finish(self, settle: i64) -> (Judged, Vec<Found>) {
-        let judged = self.revoked.iter().any(|(token, (from, _))| self.answered.get(token).is_some_and(|at| at > from));
-        let found: Vec<Found> = self.revoked.iter().filter_map(|(token, (from, revocation))| {
-            let (start, served) = self.served.get(token)?;
-            (start > from).then(|| Found {
-                rule: "rndrkit.auth.token-revoked",
-                level: AuditLevel::Must,
-                kind: "revoked-token-served",
-                explanation: format!(
-                    "#{served} was served with the token `{token}`, which #{revocation} had revoked more than {settle_ms} ms before it was sent.",
-                    settle_ms = settle / 1_000_000
-                ),
-                proof: true,
-                facts: vec![(*revocation, Role::Shown), (*served, Role::Counted)],
-                spans: Vec::new(),
-                on_judged_axis: false,
-                origin: None,
-            })
-        }).collect();
-        let state = match (judged, found.is_empty()) {
-            (_, false) => Judged::Inconsistent,
-            (true, true) => Judged::Consistent,
-            (false, true) => Judged::NotConcerned,
-        };
-        (state, found)
-    }
 }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! source (files, also .zst; nginx's logs) → plan (names, one time axis) → pass (one thread reads, several judge)
-//!   domain, lone, quota, renders, outage (events become cases for the pure auditor) → assemble → Audited → report::audit
+//!   domain, lone, quota, tokens, renders, outage (events become cases for the pure auditor) → assemble → Audited → report::audit
 //! ```
 //!
-//! Memory is bounded by the operations in flight and the number of keys, not by the length of the history; but each acknowledged
+//! Memory is bounded by the operations in flight and the number of keys and tokens, not by the length of the history; but each acknowledged
 //! render is remembered by its id. Files are read more than once where that is needed: by several recorders, by lines far
 //! out of order, and to quote the operations of a violation.
 
 mod answer;
+mod answers;
 mod assemble;
 pub mod audited;
 mod clock;
@@ -17,6 +18,7 @@ pub mod convert;
 mod domain;
 mod lone;
 pub mod nginx;
+mod noted;
 mod operation;
 mod outage;
 mod overlap;
@@ -25,6 +27,8 @@ mod plan;
 mod quota;
 mod renders;
 mod source;
+mod tokens;
+mod under_way;
 
 use std::io;
 use std::path::PathBuf;

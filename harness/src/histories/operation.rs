@@ -1,34 +1,53 @@
 //! Operations placed on the time axis, and what is found out from them.
 
-use scenarios::history::{Invocation, Outcome, QuotaKind};
+use scenarios::history::QuotaKind;
 
 use super::audited::{AuditLevel, KeyReport, Open, Totals};
 use super::clock::Interval;
+use super::noted::{Asked, Came};
 use crate::audit::quota::{Allowance, Spend};
 use crate::audit::{Kind, Window};
 
 /// An operation on a key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Placed {
     /// Names it among all operations of all files.
     pub(super) id: u64,
     /// What it asked.
-    pub(super) invocation: Invocation,
-    /// When, as if its recorder's clock were right.
-    pub(super) seen: Interval,
-    /// When, surely.
-    pub(super) real: Interval,
-    /// When, surely, on the clock that windows are measured on.
-    pub(super) judged: Interval,
+    pub(super) asked: Asked,
+    /// When.
+    pub(super) time: Time,
 }
 
-/// What a worker is told about a key.
+/// When an operation was under way; in few bytes, since millions of them pass from thread to thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Time {
+    /// As if its recorder's clock were right.
+    pub(super) seen: Interval,
+    /// By how much that clock may be wrong.
+    pub(super) slack: i64,
+    /// On the clock that windows are measured on, where it is another.
+    pub(super) driven: Option<Box<Interval>>,
+}
+
+impl Time {
+    /// When, surely.
+    pub(super) fn real(&self) -> Interval {
+        self.seen.widened(self.slack)
+    }
+
+    /// When, surely, on the clock that windows are measured on.
+    pub(super) fn judged(&self) -> Interval {
+        self.driven.as_deref().copied().unwrap_or_else(|| self.real())
+    }
+}
+
+/// What is told about a key: an operation began, or it ended; perhaps it was never said that it began.
 #[derive(Debug)]
-pub(super) enum Told {
-    /// An operation began.
-    Invoked(Placed),
-    /// It ended; perhaps it was never said that it began.
-    Completed(Placed, Outcome),
+pub(super) struct Told {
+    pub(super) placed: Placed,
+    /// None: it began.
+    pub(super) came: Option<Came>,
 }
 
 /// What may be forgotten.

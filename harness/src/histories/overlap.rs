@@ -1,19 +1,17 @@
 //! How many requests were under way at one instant. Pure.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
-/// Which end of a request. At one instant starts come first: both ends belong to the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
-    Start,
-    Finish,
-}
+/// Fewer requests than these are not worth a look.
+const BATCH: usize = 64;
 
 /// Counts requests under way, in memory bounded by those of late.
 #[derive(Debug, Default)]
 pub(super) struct Overlap {
-    ends: BinaryHeap<Reverse<(i64, End)>>,
+    /// Of requests not counted yet.
+    starts: Vec<i64>,
+    /// Of those, and of requests counted whose end has not been passed.
+    ends: Vec<i64>,
+    /// How many ends there must be before the next look, so that a look costs little for each.
+    enough: usize,
     now: u64,
     max: u64,
 }
@@ -21,28 +19,41 @@ pub(super) struct Overlap {
 impl Overlap {
     /// Adds a request.
     pub(super) fn push(&mut self, start: i64, end: i64) {
-        self.ends.push(Reverse((start, End::Start)));
-        self.ends.push(Reverse((end, End::Finish)));
+        self.starts.push(start);
+        self.ends.push(end);
     }
 
-    /// Promises that no request that starts before this is still to come.
+    /// Promises that no request that starts before this is still to come. Costs nearly nothing where there is little to count.
     pub(super) fn settle(&mut self, before: i64) {
-        while let Some(Reverse((at, end))) = self.ends.peek().copied() {
-            if at >= before {
-                break;
+        if self.ends.len() >= self.enough.max(BATCH) {
+            self.count(before);
+        }
+    }
+
+    /// Counts up to this instant.
+    fn count(&mut self, before: i64) {
+        // Stable sorts take advantage of what is in order already, which is nearly all.
+        self.starts.sort();
+        self.ends.sort();
+        let started = self.starts.partition_point(|start| *start < before);
+        let mut ended = 0;
+        for start in &self.starts[..started] {
+            // At one instant starts come first: both ends belong to the request.
+            while self.ends.get(ended).is_some_and(|end| end < start) {
+                ended += 1;
+                self.now -= 1;
             }
-            self.ends.pop();
-            match end {
-                End::Start => self.now += 1,
-                End::Finish => self.now -= 1,
-            }
+            self.now += 1;
             self.max = self.max.max(self.now);
         }
+        self.starts.drain(..started);
+        self.ends.drain(..ended);
+        self.enough = 2 * self.ends.len();
     }
 
     /// The most at one instant, once all have come.
     pub(super) fn finish(mut self) -> u64 {
-        self.settle(i64::MAX);
+        self.count(i64::MAX);
         self.max
     }
 }
@@ -60,7 +71,7 @@ mod tests {
             let mut sorted = times.clone();
             sorted.sort_unstable();
             for (start, length) in &sorted {
-                overlap.settle(*start);
+                overlap.count(*start);
                 overlap.push(*start, start + length);
             }
             let under_way = |at: i64| times.iter().filter(|(start, length)| *start <= at && at <= start + length).count();

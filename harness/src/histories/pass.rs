@@ -1,29 +1,29 @@
 //! One pass over the files: one thread reads, several judge, each its own keys.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use scenarios::history::{Action, Event, Operation, Outcome};
+use scenarios::history::{Event, Name, Names, Operation, Outcome};
 
 use super::clock::Newest;
-use super::domain::{Domain, succeeded};
-use super::operation::{Again, Findings, Found, Horizon, Told};
+use super::domain::Domain;
+use super::noted::{Asked, Noted, NotedOperation};
+use super::operation::{Again, Findings, Found, Horizon, Placed, Told};
 use super::outage::Outages;
-use super::plan::{PlaceError, Plan};
+use super::plan::{PlaceError, Plan, Times};
 use super::renders::Template;
-use super::source::Source;
+use super::source::{Lines, Source};
 use super::{AuditError, FileFacts, Options};
 use crate::audit::Shape;
 
 /// Events that are handed over at once.
-const BATCH: usize = 512;
+const BATCH: usize = 2048;
 /// Batches that may wait for a thread.
-const WAITING_MAX: usize = 8;
+const WAITING_MAX: usize = 4;
 /// The most threads that judge.
 const THREADS_MAX: usize = 16;
 
@@ -63,9 +63,22 @@ impl From<AuditError> for Stop {
 }
 
 struct Batch {
-    told: Vec<Told>,
+    /// Keys that are told of for the first time here; they are numbered on.
+    met: Vec<String>,
+    /// What is told, each of the key with that number.
+    told: Vec<(u32, Told)>,
     /// As it was when the first of these was read: what was read since may be far ahead of the others.
     horizon: Horizon,
+}
+
+/// Who judges a key.
+#[derive(Clone, Copy)]
+struct Seat {
+    thread: u32,
+    /// The key's number there.
+    number: u32,
+    /// Whether nothing about its times is uncertain.
+    is_exact: bool,
 }
 
 /// Reads all files once and judges every key.
@@ -108,7 +121,11 @@ struct Reading<'p> {
     plan: &'p Plan,
     senders: Vec<SyncSender<Batch>>,
     batches: Vec<Batch>,
-    hasher: BuildHasherDefault<DefaultHasher>,
+    names: Names,
+    /// By the key's name.
+    seats: Vec<Option<Seat>>,
+    /// How many keys have a seat.
+    seated: usize,
     newest: Newest,
     outages: Outages,
     controls: u64,
@@ -120,10 +137,22 @@ impl<'p> Reading<'p> {
     fn new(plan: &'p Plan, senders: Vec<SyncSender<Batch>>) -> Reading<'p> {
         let newest = plan.newest();
         let horizon = plan.horizon(&newest);
-        let batches = senders.iter().map(|_| Batch { told: Vec::with_capacity(BATCH), horizon }).collect();
+        let batches =
+            senders.iter().map(|_| Batch { met: Vec::new(), told: Vec::with_capacity(BATCH), horizon }).collect();
         let outages = Outages::new(plan.terms.settle);
-        let hasher = BuildHasherDefault::default();
-        Reading { plan, senders, batches, hasher, newest, outages, controls: 0, moved: false }
+        let names = Names::default();
+        Reading {
+            plan,
+            senders,
+            batches,
+            names,
+            seats: Vec::new(),
+            seated: 0,
+            newest,
+            outages,
+            controls: 0,
+            moved: false,
+        }
     }
 
     fn read(
@@ -135,13 +164,25 @@ impl<'p> Reading<'p> {
     ) -> Result<Vec<FileFacts>, Stop> {
         let mut sources = Vec::new();
         for (file, path) in paths.iter().enumerate() {
-            sources.push(Source::open(file, path, &options.format)?);
+            sources.push(Source::open(file, path, &options.format, &mut self.names)?);
         }
         let mut events = 0_usize;
         while let Some(at) = self.earliest(&sources) {
             let source = &mut sources[at];
-            let Some((event, line)) = source.take()? else { continue };
-            self.take(source, event, line)?;
+            let file = source.file;
+            if let Some((Noted::Operation(operation), line)) = source.next() {
+                match self.take(file, operation) {
+                    Ok(()) => {}
+                    Err(PlaceError::UnknownRecorder | PlaceError::SuddenlyDriven) if !self.plan.is_whole() => {
+                        return Err(Stop::LookAtAll);
+                    }
+                    Err(error) => {
+                        let path = source.path().to_owned();
+                        return Err(Stop::Failed(AuditError::Place { path, line, error }));
+                    }
+                }
+            }
+            source.step(&mut self.names)?;
             events += 1;
             if events.is_multiple_of(BATCH) {
                 if stop() {
@@ -169,88 +210,105 @@ impl<'p> Reading<'p> {
         }
     }
 
-    fn take(&mut self, source: &Source, event: Event, line: u64) -> Result<(), Stop> {
-        let file = source.file;
-        let instant = self.plan.instant(file, &event);
-        let (operation, outcome) = match event {
-            Event::Header(_) => return Ok(()),
-            Event::Invoked(operation) => (operation, None),
-            Event::Completed(operation, outcome) => (operation, Some(outcome)),
+    /// Takes an operation of a file apart and tells of it.
+    #[inline]
+    fn take(&mut self, file: usize, operation: &mut NotedOperation) -> Result<(), PlaceError> {
+        let NotedOperation { n, recorder, key, asked, start_ns, server_start_ms, end } = operation;
+        let times = Times {
+            file,
+            recorder: *recorder,
+            n: *n,
+            is_refresh: matches!(asked, Asked::Refresh { .. }),
+            start_ns: *start_ns,
+            server_start_ms: *server_start_ms,
+            end: end.as_ref().map(|end| (end.end_ns, end.server_end_ms)),
         };
-        self.newest.tell(instant);
-        let placed = match self.plan.place(file, operation, outcome.as_ref()) {
-            Ok(placed) => placed,
-            Err(PlaceError::UnknownRecorder | PlaceError::SuddenlyDriven) if !self.plan.is_whole() => {
-                return Err(Stop::LookAtAll);
-            }
-            Err(error) => {
-                return Err(Stop::Failed(AuditError::Place { path: source.path().to_owned(), line, error }));
-            }
-        };
-        match &placed.invocation.action {
-            Action::Advance { .. } => {
+        let seat = key.map(|key| self.seat(key));
+        let (id, time) = self.plan.place(&times, seat.is_some_and(|seat| seat.is_exact))?;
+        self.newest.tell(time.seen.end.unwrap_or(time.seen.start));
+        let came = end.take().map(|end| end.came);
+        match (&*asked, key) {
+            (Asked::Advance, _) => {
                 self.moved |= !self.plan.driven();
-                self.controls += u64::from(outcome.is_some());
-                return Ok(());
+                self.controls += u64::from(came.is_some());
             }
-            Action::Queue { available } => {
-                let done = succeeded(outcome.as_ref());
-                self.outages.change(placed.id, placed.real, *available, done);
-                self.controls += u64::from(outcome.is_some());
-                return Ok(());
+            (Asked::Queue { available }, _) => {
+                let done = came.as_ref().is_some_and(|came| came.succeeded);
+                self.outages.change(id, time.real(), *available, done);
+                self.controls += u64::from(came.is_some());
             }
-            Action::Render { template, .. } => {
-                let accepted = outcome.as_ref().is_some_and(|outcome| outcome.status == Some(202));
-                if accepted {
-                    self.outages.acknowledged(template, placed.id, placed.real);
-                }
+            (Asked::Render, Some(template)) if came.as_ref().is_some_and(|came| came.status == Some(202)) => {
+                self.outages.acknowledged(self.names.text(*template), id, time.real());
             }
-            Action::Refresh { .. } | Action::Poll { .. } | Action::Revoke { .. } | Action::Quota { .. } => {}
+            _ => {}
         }
-        let key = placed.invocation.action.key().unwrap_or_default();
-        let at = usize::try_from(self.hasher.hash_one(key)).unwrap_or(0) % self.batches.len();
-        let batch = &mut self.batches[at];
-        if batch.told.is_empty() {
-            batch.horizon = self.plan.horizon(&self.newest);
-        }
-        batch.told.push(match outcome {
-            None => Told::Invoked(placed),
-            Some(outcome) => Told::Completed(placed, outcome),
-        });
-        if batch.told.len() == BATCH {
-            self.hand_over(at);
+        if let Some(seat) = seat {
+            let asked = std::mem::replace(asked, Asked::Advance);
+            self.tell(seat, Told { placed: Placed { id, asked, time }, came });
         }
         Ok(())
     }
 
+    /// Who judges a key; a new one gets a seat, on each thread in turn.
+    #[inline]
+    fn seat(&mut self, key: Name) -> Seat {
+        if let Some(Some(seat)) = self.seats.get(key.index()) {
+            return *seat;
+        }
+        let number = |at: usize| u32::try_from(at).expect("there are no more keys than names");
+        let text = self.names.text(key);
+        let thread = self.seated % self.batches.len();
+        let is_exact = self.plan.is_exact(text);
+        let seat = Seat { thread: number(thread), number: number(self.seated / self.batches.len()), is_exact };
+        self.batches[thread].met.push(text.to_owned());
+        self.seated += 1;
+        self.seats.resize(self.seats.len().max(key.index() + 1), None);
+        self.seats[key.index()] = Some(seat);
+        seat
+    }
+
+    /// Tells a thread of a key of its.
+    #[inline]
+    fn tell(&mut self, seat: Seat, told: Told) {
+        let at = seat.thread as usize;
+        let batch = &mut self.batches[at];
+        if batch.told.is_empty() {
+            batch.horizon = self.plan.horizon(&self.newest);
+        }
+        batch.told.push((seat.number, told));
+        if batch.told.len() == BATCH {
+            self.hand_over(at);
+        }
+    }
+
     fn hand_over(&mut self, at: usize) {
         let batch = &mut self.batches[at];
-        let told = std::mem::replace(&mut batch.told, Vec::with_capacity(BATCH));
+        let next = Batch { met: Vec::new(), told: Vec::with_capacity(BATCH), horizon: batch.horizon };
         // A worker that has given up takes nothing more; why is asked elsewhere.
-        let _ = self.senders[at].send(Batch { told, horizon: batch.horizon });
+        let _ = self.senders[at].send(std::mem::replace(batch, next));
     }
+}
+
+/// A key that a thread judges: a domain, a template, or one of each that are called the same.
+struct Key {
+    name: String,
+    domain: Option<Box<Domain>>,
+    template: Option<Box<Template>>,
 }
 
 /// What one thread does: judges the keys that it is told of.
 fn judge(plan: &Plan, batches: &Receiver<Batch>, again: &OnceLock<Again>, moved: &AtomicBool) -> Vec<Findings> {
-    let (mut domains, mut templates): (HashMap<String, Domain>, HashMap<String, Template>) = Default::default();
-    for Batch { told, horizon } in batches {
-        for told in told {
-            let (Told::Invoked(placed) | Told::Completed(placed, _)) = &told;
-            let action = &placed.invocation.action;
-            let Some(key) = action.key() else { continue };
-            if matches!(action, Action::Render { .. } | Action::Poll { .. }) {
-                if !templates.contains_key(key) {
-                    templates.insert(key.to_owned(), Template::new(key));
-                }
-                let template = templates.get_mut(key).expect("it was inserted if it was missing");
-                template.take(told, horizon.told);
+    let mut keys: Vec<Key> = Vec::new();
+    for Batch { met, told, horizon } in batches {
+        keys.extend(met.into_iter().map(|name| Key { name, domain: None, template: None }));
+        for (number, told) in &told {
+            let Key { name, domain, template } = &mut keys[*number as usize];
+            if matches!(told.placed.asked, Asked::Render | Asked::Poll { .. }) {
+                template.get_or_insert_with(|| Box::new(Template::new(name))).take(told, horizon.told);
                 continue;
             }
-            if !domains.contains_key(key) {
-                domains.insert(key.to_owned(), Domain::new(key, plan.known(key), plan.terms_of(key)));
-            }
-            let domain = domains.get_mut(key).expect("it was inserted if it was missing");
+            let domain =
+                domain.get_or_insert_with(|| Box::new(Domain::new(name, plan.known(name), plan.terms_of(name))));
             if let Err(why) = domain.take(told, horizon) {
                 // One reason is enough; another shows the next time.
                 let _ = again.set(why);
@@ -263,16 +321,16 @@ fn judge(plan: &Plan, batches: &Receiver<Batch>, again: &OnceLock<Again>, moved:
     }
     let moved = moved.load(Ordering::SeqCst);
     let mut findings = Vec::new();
-    for domain in domains.into_values() {
-        match domain.finish(moved) {
-            Ok(found) => findings.push(found),
+    for Key { domain, template, .. } in keys {
+        findings.extend(template.map(|template| template.finish()));
+        match domain.map(|domain| domain.finish(moved)).transpose() {
+            Ok(found) => findings.extend(found),
             Err(why) => {
                 let _ = again.set(why);
                 return Vec::new();
             }
         }
     }
-    findings.extend(templates.into_values().map(Template::finish));
     findings
 }
 
@@ -288,15 +346,16 @@ pub(super) fn find(
         return Ok(found);
     }
     for (file, path) in paths.iter().enumerate() {
-        let mut source = Source::open(file, path, &options.format)?;
-        while let Some((event, line)) = source.take()? {
+        let mut lines = Lines::open(path, &options.format)?;
+        let is_wanted = |recorder, n| plan.name(file, recorder, n).is_some_and(|id| wanted.contains(&id));
+        while let Some((recorder, event)) = lines.find(is_wanted)? {
             let (operation, outcome) = match event {
                 Event::Header(_) => continue,
                 Event::Invoked(operation) => (operation, None),
                 Event::Completed(operation, outcome) => (operation, Some(outcome)),
             };
-            let Some(id) = plan.name(file, &operation).filter(|id| wanted.contains(id)) else { continue };
-            found.insert(id, Sighting { file, line, operation, outcome });
+            let Some(id) = plan.name(file, recorder, operation.n) else { continue };
+            found.insert(id, Sighting { file, recorder, line: lines.line(), operation, outcome });
         }
     }
     Ok(found)
@@ -306,6 +365,8 @@ pub(super) fn find(
 #[derive(Debug)]
 pub(super) struct Sighting {
     pub(super) file: usize,
+    /// The place of its recorder among those of the file.
+    pub(super) recorder: usize,
     /// The line of its end, or of its invocation if there is no other.
     pub(super) line: u64,
     pub(super) operation: Operation,

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use scenarios::history::{Action, Event, Header, Invocation, KeyState, Operation, Outcome, QuotaKind};
+use rustc_hash::FxHashMap;
+use scenarios::history::{Header, KeyState, Name, Names, QuotaKind};
 
-use super::clock::{BEGINNING, Clock, Newest, TargetClock, nanoseconds};
-use super::operation::{Horizon, Placed, Terms};
+use super::clock::{BEGINNING, Clock, Interval, Newest, TargetClock, nanoseconds};
+use super::noted::{Asked, Noted};
+use super::operation::{Horizon, Terms, Time};
 use super::source::Source;
 use super::{AuditError, ClockKind, Options};
 use crate::audit::Window;
@@ -40,8 +42,6 @@ struct Patience {
 /// A recorder of one of the files.
 #[derive(Clone, Debug)]
 struct Recorder {
-    file: usize,
-    name: String,
     clock: Clock,
 }
 
@@ -49,6 +49,8 @@ struct Recorder {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     recorders: Vec<Recorder>,
+    /// The recorders of each file, in the order of their headers.
+    by_file: Vec<Vec<usize>>,
     /// Keys that one recorder alone has used: nothing about them is uncertain. Empty where there is one recorder.
     exact: HashMap<String, Option<usize>>,
     keys: HashMap<String, KeyState>,
@@ -67,7 +69,8 @@ impl Plan {
         let whole = whole || paths.len() > 1;
         let mut survey = Survey::default();
         for (file, path) in paths.iter().enumerate() {
-            survey.read(Source::open(file, path, &options.format)?, whole)?;
+            let source = Source::open(file, path, &options.format, &mut survey.names)?;
+            survey.read(source, whole)?;
         }
         survey.plan(options, whole)
     }
@@ -118,8 +121,12 @@ impl Plan {
 
     /// What a key is judged by.
     pub(super) fn terms_of(&self, key: &str) -> Terms {
-        let exact = matches!(self.exact.get(key), Some(Some(_)));
-        Terms { slack: if exact { 0 } else { self.terms.slack }, ..self.terms }
+        Terms { slack: if self.is_exact(key) { 0 } else { self.terms.slack }, ..self.terms }
+    }
+
+    /// Whether nothing about a key's times is uncertain.
+    pub(super) fn is_exact(&self, key: &str) -> bool {
+        matches!(self.exact.get(key), Some(Some(_)))
     }
 
     /// Whether an operation's number alone does not name it.
@@ -141,56 +148,38 @@ impl Plan {
         }
     }
 
-    /// An instant of an event, as if its recorder's clock were right.
-    pub(super) fn instant(&self, file: usize, event: &Event) -> i64 {
-        let (operation, ns) = match event {
-            Event::Header(_) => return BEGINNING,
-            Event::Invoked(operation) => (operation, operation.invocation.start_ns),
-            Event::Completed(operation, outcome) => (operation, outcome.end_ns),
-        };
-        let recorder = self.recorder(file, &operation.recorder).map(|at| &self.recorders[at]);
+    /// The recorder that is at a place among those of a file; none: it was not there when the file was first looked at.
+    #[inline]
+    pub(super) fn recorder(&self, file: usize, place: usize) -> Option<usize> {
+        self.by_file.get(file)?.get(place).copied()
+    }
+
+    /// An instant of what a line says, as if its recorder's clock were right.
+    pub(super) fn instant(&self, file: usize, noted: &Noted) -> i64 {
+        let Noted::Operation(operation) = noted else { return BEGINNING };
+        let ns = operation.end.as_ref().map_or(operation.start_ns, |end| end.end_ns);
+        let recorder = self.recorder(file, operation.recorder).map(|at| &self.recorders[at]);
         recorder.map_or(BEGINNING, |recorder| recorder.clock.instant(ns))
     }
 
-    /// The name of an operation among all.
-    pub(super) fn name(&self, file: usize, operation: &Operation) -> Option<u64> {
-        self.id(self.recorder(file, &operation.recorder)?, operation.n)
+    /// The name of an operation of a recorder, which is at a place among those of a file, among all.
+    pub(super) fn name(&self, file: usize, place: usize, n: u64) -> Option<u64> {
+        self.id(self.recorder(file, place)?, n)
     }
 
-    /// Names an operation and places it.
-    pub(super) fn place(
-        &self,
-        file: usize,
-        operation: Operation,
-        outcome: Option<&Outcome>,
-    ) -> Result<Placed, PlaceError> {
-        let at = self.recorder(file, &operation.recorder).ok_or(PlaceError::UnknownRecorder)?;
-        let Operation { n, invocation, .. } = operation;
-        let id = self.id(at, n).ok_or(PlaceError::NumberTooLarge)?;
+    /// Names an operation and places it. `is_exact` says that nothing about the times of its key is uncertain.
+    #[inline]
+    pub(super) fn place(&self, told: &Times, is_exact: bool) -> Result<(u64, Time), PlaceError> {
+        let at = self.recorder(told.file, told.recorder).ok_or(PlaceError::UnknownRecorder)?;
+        let id = self.id(at, told.n).ok_or(PlaceError::NumberTooLarge)?;
         let clock = self.recorders[at].clock;
-        let seen = clock.interval(invocation.start_ns, outcome.map(|outcome| outcome.end_ns));
-        let alone = invocation.action.key().is_some_and(|key| matches!(self.exact.get(key), Some(Some(_))));
-        let real = seen.widened(if alone { 0 } else { clock.slack });
-        let judged = match (&invocation.action, self.target) {
-            (Action::Refresh { .. }, Some(target)) => self.on_target_clock(target, &invocation, outcome, seen)?,
-            (Action::Refresh { .. }, None) if invocation.server_start_ms.is_some() => {
-                return Err(PlaceError::SuddenlyDriven);
-            }
-            _ => real,
+        let seen = clock.interval(told.start_ns, told.end.map(|(end_ns, _)| end_ns));
+        let driven = match self.target {
+            Some(target) if told.is_refresh => Some(Box::new(on_target_clock(target, told, seen)?)),
+            None if told.is_refresh && told.server_start_ms.is_some() => return Err(PlaceError::SuddenlyDriven),
+            _ => None,
         };
-        Ok(Placed { id, invocation, seen, real, judged })
-    }
-
-    fn on_target_clock(
-        &self,
-        target: TargetClock,
-        invocation: &Invocation,
-        outcome: Option<&Outcome>,
-        seen: super::clock::Interval,
-    ) -> Result<super::clock::Interval, PlaceError> {
-        let start = invocation.server_start_ms.ok_or(PlaceError::NoReading("server_start_ms"))?;
-        let end = outcome.map(|outcome| outcome.server_end_ms.ok_or(PlaceError::NoReading("server_end_ms")));
-        Ok(target.interval(start, end.transpose()?, seen))
+        Ok((id, Time { seen, slack: if is_exact { 0 } else { clock.slack }, driven }))
     }
 
     /// The name of operation `n` of a recorder among all; none if it is too large to be told from others.
@@ -200,10 +189,26 @@ impl Plan {
         }
         (n >> (u64::BITS - RECORDER_BITS) == 0).then_some((n << RECORDER_BITS) | recorder as u64)
     }
+}
 
-    fn recorder(&self, file: usize, name: &str) -> Option<usize> {
-        self.recorders.iter().position(|recorder| recorder.file == file && recorder.name == name)
-    }
+/// An operation's number and times as its lines tell them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) file: usize,
+    /// The place of its recorder among those of the file.
+    pub(super) recorder: usize,
+    pub(super) n: u64,
+    pub(super) is_refresh: bool,
+    pub(super) start_ns: u64,
+    pub(super) server_start_ms: Option<u64>,
+    /// When it ended, by the recorder's clock and by the target's.
+    pub(super) end: Option<(u64, Option<u64>)>,
+}
+
+fn on_target_clock(target: TargetClock, told: &Times, seen: Interval) -> Result<Interval, PlaceError> {
+    let start = told.server_start_ms.ok_or(PlaceError::NoReading("server_start_ms"))?;
+    let end = told.end.map(|(_, server_end_ms)| server_end_ms.ok_or(PlaceError::NoReading("server_end_ms")));
+    Ok(target.interval(start, end.transpose()?, seen))
 }
 
 /// Why an operation has no place.
@@ -233,10 +238,12 @@ pub enum PlaceError {
 #[derive(Debug, Default)]
 struct Survey {
     headers: Vec<(usize, PathBuf, Header)>,
-    /// Who used a key: one recorder, as file and name, or several.
-    users: HashMap<String, Option<(usize, String)>>,
+    names: Names,
+    /// Who used a key: one recorder, as file and place in it, or several.
+    users: FxHashMap<Name, Option<(usize, usize)>>,
     driven: Option<bool>,
-    zero: Option<(usize, String, u64)>,
+    /// The first operation's file, recorder's place in it, and start.
+    zero: Option<(usize, usize, u64)>,
 }
 
 impl Survey {
@@ -244,21 +251,23 @@ impl Survey {
     fn read(&mut self, mut source: Source, whole: bool) -> Result<(), AuditError> {
         let (file, path) = (source.file, source.path().to_owned());
         let (mut decided, mut looked) = (false, 0_u32);
-        while let Some((event, _)) = source.take()? {
+        while let Some((noted, _)) = source.next() {
             looked += 1;
-            let operation = match event {
-                Event::Header(header) => {
+            let operation = match noted {
+                Noted::Header(header) => {
+                    let header = header.clone();
                     self.introduce(file, &path, header)?;
+                    source.step(&mut self.names)?;
                     continue;
                 }
-                Event::Invoked(operation) | Event::Completed(operation, _) => operation,
+                Noted::Operation(operation) => operation,
             };
             if self.zero.is_none() {
-                self.zero = Some((file, operation.recorder.to_string(), operation.invocation.start_ns));
+                self.zero = Some((file, operation.recorder, operation.start_ns));
             }
-            if matches!(operation.invocation.action, Action::Refresh { .. }) && !decided {
+            if matches!(operation.asked, Asked::Refresh { .. }) && !decided {
                 decided = true;
-                let driven = operation.invocation.server_start_ms.is_some();
+                let driven = operation.server_start_ms.is_some();
                 if *self.driven.get_or_insert(driven) != driven {
                     return Err(AuditError::TwoTimes { path });
                 }
@@ -266,21 +275,14 @@ impl Survey {
             if !whole && (decided || looked > LOOKED_MAX) {
                 return Ok(());
             }
-            if let Some(key) = operation.invocation.action.key().filter(|_| whole) {
-                self.note_user(key, file, &operation.recorder);
+            if let Some(key) = operation.key.filter(|_| whole) {
+                let user = (file, operation.recorder);
+                let known = self.users.entry(key).or_insert(Some(user));
+                *known = known.filter(|known| *known == user);
             }
+            source.step(&mut self.names)?;
         }
         Ok(())
-    }
-
-    fn note_user(&mut self, key: &str, file: usize, recorder: &str) {
-        match self.users.get_mut(key) {
-            Some(user) if user.as_ref().is_some_and(|(known, name)| *known != file || name != recorder) => *user = None,
-            Some(_) => {}
-            None => {
-                self.users.insert(key.to_owned(), Some((file, recorder.to_owned())));
-            }
-        }
     }
 
     fn introduce(&mut self, file: usize, path: &Path, header: Header) -> Result<(), AuditError> {
@@ -312,27 +314,32 @@ impl Survey {
 
     fn plan(self, options: &Options, whole: bool) -> Result<Plan, AuditError> {
         let several = self.headers.len() > 1;
-        let recorder = |(file, _, header): &(usize, PathBuf, Header)| {
+        let recorder = |(_, _, header): &(usize, PathBuf, Header)| {
             let clock = if several { Clock::among_several(header.unix_ms, header.skew_ms) } else { Clock::ALONE };
-            Recorder { file: *file, name: header.recorder.clone(), clock }
+            Recorder { clock }
         };
         let recorders: Vec<Recorder> = self.headers.iter().map(recorder).collect();
         if recorders.len() >> RECORDER_BITS > 0 {
             return Err(AuditError::TooManyRecorders { most: 1 << RECORDER_BITS });
         }
-        let at = |file: usize, name: &str| {
-            recorders.iter().position(|recorder| recorder.file == file && recorder.name == name)
-        };
-        let exact =
-            self.users.iter().map(|(key, user)| (key.clone(), user.as_ref().and_then(|(file, name)| at(*file, name))));
+        let mut by_file: Vec<Vec<usize>> = Vec::new();
+        for (at, (file, _, _)) in self.headers.iter().enumerate() {
+            by_file.resize(by_file.len().max(file + 1), Vec::new());
+            by_file[*file].push(at);
+        }
+        let at = |file: usize, place: usize| by_file.get(file)?.get(place).copied();
+        let exact = self.users.iter().map(|(key, user)| {
+            let user = user.and_then(|(file, place)| at(file, place));
+            (self.names.text(*key).to_owned(), user)
+        });
         let exact = exact.collect();
         let driven = self.driven.unwrap_or(false);
-        let zero = self.zero.as_ref().and_then(|(file, name, ns)| Some(recorders[at(*file, name)?].clock.instant(*ns)));
+        let zero = self.zero.and_then(|(file, place, ns)| Some(recorders[at(file, place)?].clock.instant(ns)));
         let target = driven.then_some(TargetClock { zero: zero.unwrap_or(0) });
         let slack = recorders.iter().map(|recorder| recorder.clock.slack).max().unwrap_or(0);
         let keys = merged_keys(self.headers.iter().map(|(_, _, header)| header));
         let terms = terms(self.headers.first().map(|(_, _, header)| header), options, driven, slack)?;
-        Ok(Plan { recorders, exact, keys, target, attempt: 0, whole, terms })
+        Ok(Plan { recorders, by_file, exact, keys, target, attempt: 0, whole, terms })
     }
 }
 

@@ -1,56 +1,39 @@
 //! A template of CraftKit: what was acknowledged must be found again. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
+use scenarios::history::Name;
 
-use scenarios::history::{Action, Outcome};
-
+use super::answers::Answers;
 use super::audited::{AuditLevel, Judged, KeyReport, Open, Totals};
+use super::noted::{Asked, Came, RenderId};
 use super::operation::{Findings, Found, Placed, QuotaFindings, Role, Told};
 use super::overlap::Overlap;
+use super::under_way::UnderWay;
 use crate::api::Api;
 
 /// The most violations of a kind that are listed for a template.
 const LISTED_MAX: usize = 5;
-
-/// A render's id; nearly always a UUID, which is kept in sixteen bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum RenderId {
-    Uuid(u128),
-    Text(Box<str>),
-}
-
-impl RenderId {
-    fn new(id: &str) -> RenderId {
-        // The other spellings of a UUID would fall together with this one, and the id is a text to whoever polls.
-        match uuid::Uuid::try_parse(id) {
-            Ok(uuid) if uuid.hyphenated().to_string() == id => RenderId::Uuid(uuid.as_u128()),
-            Ok(_) | Err(_) => RenderId::Text(id.into()),
-        }
-    }
-}
 
 /// What is known of a render.
 #[derive(Debug, Default)]
 struct Render {
     /// The end and the id of the call that was acknowledged with it.
     acknowledged: Option<(i64, u64)>,
-    /// The key that found it, as a number of `Template::names`.
-    found_by: Option<u32>,
+    /// The key that found it; none inside: one without a name.
+    found_by: Option<Option<Name>>,
     finished: bool,
     /// The latest poll that did not: its start, its id, and its key.
-    missed: Option<Box<(i64, u64, u32)>>,
+    missed: Option<Box<(i64, u64, Option<Name>)>>,
 }
 
 /// Watches one template.
 #[derive(Debug)]
 pub(super) struct Template {
     name: String,
-    renders: HashMap<RenderId, Render>,
-    /// Names of the keys that polls used; number 0 is no name.
-    names: Vec<Option<String>>,
-    under_way: BTreeMap<(i64, u64), Placed>,
+    renders: FxHashMap<RenderId, Render>,
+    under_way: UnderWay,
     overlap: Overlap,
-    answers: BTreeMap<String, u64>,
+    answers: Answers,
     found: Vec<Found>,
     twice: u64,
     requests: u64,
@@ -62,11 +45,10 @@ impl Template {
     pub(super) fn new(name: &str) -> Template {
         Template {
             name: name.to_owned(),
-            renders: HashMap::new(),
-            names: vec![None],
-            under_way: BTreeMap::new(),
+            renders: FxHashMap::default(),
+            under_way: UnderWay::default(),
             overlap: Overlap::default(),
-            answers: BTreeMap::new(),
+            answers: Answers::default(),
             found: Vec::new(),
             twice: 0,
             requests: 0,
@@ -75,38 +57,38 @@ impl Template {
     }
 
     /// Takes what is told of it. Nothing here depends on the order.
-    pub(super) fn take(&mut self, told: Told, settled: i64) {
-        match told {
-            Told::Invoked(placed) => {
-                self.under_way.insert((placed.seen.start, placed.id), placed);
+    pub(super) fn take(&mut self, told: &Told, settled: i64) {
+        let Told { placed, came } = told;
+        match came {
+            None => self.under_way.begin(placed.clone()),
+            Some(came) => {
+                self.under_way.end(placed.id);
+                self.end(placed, Some(came));
             }
-            Told::Completed(placed, outcome) => {
-                self.under_way.remove(&(placed.seen.start, placed.id));
-                self.end(&placed, Some(&outcome));
-                let first = self.under_way.first_key_value().map_or(i64::MAX, |((start, _), _)| *start);
-                self.overlap.settle(settled.min(first));
-            }
+        }
+        if self.under_way.is_look_due() {
+            self.overlap.settle(self.under_way.first_start(settled));
         }
     }
 
-    fn end(&mut self, placed: &Placed, outcome: Option<&Outcome>) {
-        match &placed.invocation.action {
-            Action::Render { .. } => self.called(placed, outcome),
-            Action::Poll { id, token, .. } => self.polled(placed, outcome, id, token.as_deref()),
+    fn end(&mut self, placed: &Placed, came: Option<&Came>) {
+        match &placed.asked {
+            Asked::Render => self.called(placed, came),
+            Asked::Poll { id, token } => self.polled(placed, came, id, *token),
             _ => {}
         }
     }
 
-    fn called(&mut self, placed: &Placed, outcome: Option<&Outcome>) {
+    fn called(&mut self, placed: &Placed, came: Option<&Came>) {
         self.requests += 1;
         self.totals.renders += 1;
-        let status = outcome.and_then(|outcome| outcome.status);
-        *self.answers.entry(status.map_or("none".to_owned(), |status| status.to_string())).or_default() += 1;
-        let end = placed.seen.end.unwrap_or(placed.seen.start);
-        self.overlap.push(placed.seen.start, end);
-        let Some((202, id)) = status.zip(outcome.and_then(|outcome| outcome.id.as_deref())) else { return };
+        let status = came.and_then(|came| came.status);
+        self.answers.count(status);
+        let end = placed.time.seen.end.unwrap_or(placed.time.seen.start);
+        self.overlap.push(placed.time.seen.start, end);
+        let Some((202, id)) = status.zip(came.and_then(|came| came.id.as_ref())) else { return };
         self.totals.acknowledged += 1;
-        let render = self.renders.entry(RenderId::new(id)).or_default();
+        let render = self.renders.entry(RenderId::clone(id)).or_default();
         if let Some((_, first)) = render.acknowledged {
             self.twice += 1;
             if self.twice as usize <= LISTED_MAX {
@@ -123,31 +105,22 @@ impl Template {
                 });
             }
         } else {
-            render.acknowledged = Some((placed.real.end.unwrap_or(i64::MAX), placed.id));
+            render.acknowledged = Some((placed.time.real().end.unwrap_or(i64::MAX), placed.id));
         }
     }
 
-    fn polled(&mut self, placed: &Placed, outcome: Option<&Outcome>, id: &str, token: Option<&str>) {
+    fn polled(&mut self, placed: &Placed, came: Option<&Came>, id: &RenderId, token: Option<Name>) {
         self.totals.polls += 1;
-        let name = match self.names.iter().position(|known| known.as_deref() == token) {
-            Some(at) => at,
-            None => {
-                self.names.push(token.map(str::to_owned));
-                self.names.len() - 1
-            }
-        };
-        let name = u32::try_from(name).unwrap_or(u32::MAX);
-        let Some(outcome) = outcome else { return };
-        match outcome.status {
+        let Some(came) = came else { return };
+        match came.status {
             Some(200) => {
-                let render = self.renders.entry(RenderId::new(id)).or_default();
-                render.found_by = Some(name);
-                let status = outcome.render_status.as_deref();
-                render.finished |= matches!(status, Some("succeeded" | "failed"));
+                let render = self.renders.entry(RenderId::clone(id)).or_default();
+                render.found_by = Some(token);
+                render.finished |= came.finished;
             }
             Some(404) => {
-                let render = self.renders.entry(RenderId::new(id)).or_default();
-                let miss = (placed.real.start, placed.id, name);
+                let render = self.renders.entry(RenderId::clone(id)).or_default();
+                let miss = (placed.time.real().start, placed.id, token);
                 if render.missed.as_ref().is_none_or(|known| **known < miss) {
                     render.missed = Some(Box::new(miss));
                 }
@@ -158,7 +131,7 @@ impl Template {
 
     /// All that was found, once all has been told.
     pub(super) fn finish(mut self) -> Findings {
-        for placed in std::mem::take(&mut self.under_way).into_values() {
+        for placed in self.under_way.give_up(i64::MAX) {
             self.end(&placed, None);
         }
         let (mut lost, mut unseen, mut unfinished) = (Vec::new(), 0_u64, 0_u64);
@@ -215,7 +188,7 @@ impl Template {
                 key: self.name,
                 fresh: false,
                 requests: self.requests,
-                answers: self.answers,
+                answers: self.answers.into_named(),
                 overlap_max: self.overlap.finish(),
                 rate: Judged::NotConcerned,
                 quota: Judged::NotConcerned,

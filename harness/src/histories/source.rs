@@ -4,27 +4,24 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
-use scenarios::history::{Event, Header, ReadError, Reader};
+use scenarios::history::{Event, Glance, Header, Name, Names, Reader, Sighted};
 
 use super::nginx;
+use super::noted::{Noted, NotedOperation};
 use super::{AuditError, FileFacts, Format, RecorderFacts, TruncatedTail};
 
 /// How a Zstandard frame begins (RFC 8878, section 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Bytes read at a time.
-const BUFFER: usize = 1 << 18;
+const BUFFER: usize = 1 << 15;
 
-/// A file that is being read.
-pub(super) struct Source {
-    /// Its place among the files.
-    pub(super) file: usize,
+/// The lines of a file.
+pub(super) struct Lines {
     path: PathBuf,
     events: Events,
+    /// The number of the line that was read last.
     line: u64,
-    /// What comes next, and its instant on its recorder's clock.
-    next: Option<Event>,
-    facts: FileFacts,
 }
 
 enum Events {
@@ -32,9 +29,9 @@ enum Events {
     Nginx(Box<nginx::Lines<Box<dyn BufRead>>>),
 }
 
-impl Source {
-    /// Opens a file and reads its first event.
-    pub(super) fn open(file: usize, path: &Path, format: &Format) -> Result<Source, AuditError> {
+impl Lines {
+    /// Opens a file.
+    pub(super) fn open(path: &Path, format: &Format) -> Result<Lines, AuditError> {
         let input = open(path)?;
         let events = match format {
             Format::History => Events::History(Box::new(Reader::new(input))),
@@ -43,6 +40,80 @@ impl Source {
                 Events::Nginx(Box::new(nginx::Lines::new(input, &name, options.clone())))
             }
         };
+        Ok(Lines { path: path.to_owned(), events, line: 0 })
+    }
+
+    /// The number of the line that was read last, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// What the next line says, in full.
+    pub(super) fn event(&mut self) -> Result<Option<Event>, AuditError> {
+        let Lines { path, events, line } = self;
+        match events {
+            Events::History(reader) => {
+                let event = reader.next().transpose();
+                let event = event.map_err(|error| AuditError::History { path: path.clone(), error })?;
+                *line += u64::from(event.is_some());
+                Ok(event)
+            }
+            Events::Nginx(lines) => {
+                let event = lines.next().transpose();
+                let event = event.map_err(|error| AuditError::Nginx { path: path.clone(), error })?;
+                *line = lines.read();
+                Ok(event)
+            }
+        }
+    }
+
+    /// The next event of an operation that is wanted, in full, with the place of its recorder among those of the file; all others are
+    /// passed over. `wanted` is asked with that place and the operation's number.
+    pub(super) fn find(&mut self, wanted: impl Fn(usize, u64) -> bool) -> Result<Option<(usize, Event)>, AuditError> {
+        loop {
+            let Lines { path, events: Events::History(reader), line } = self else {
+                // A log has one recorder.
+                let event = self.event()?;
+                match &event {
+                    Some(Event::Invoked(operation) | Event::Completed(operation, _)) if !wanted(0, operation.n) => {}
+                    Some(Event::Header(_)) => {}
+                    _ => return Ok(event.map(|event| (0, event))),
+                }
+                continue;
+            };
+            let wanted = |glance: Glance<'_>| match &glance {
+                Glance::Invoked(sighted) | Glance::Completed(sighted, _) if wanted(sighted.recorder, sighted.n) => {
+                    Some((sighted.recorder, glance.into_event()))
+                }
+                _ => None,
+            };
+            let found = reader.glance(wanted).map_err(|error| AuditError::History { path: path.clone(), error })?;
+            *line += u64::from(found.is_some());
+            match found {
+                None => return Ok(None),
+                Some(None) => {}
+                Some(found) => return Ok(found),
+            }
+        }
+    }
+}
+
+/// A file that is being read together with others.
+pub(super) struct Source {
+    /// Its place among the files.
+    pub(super) file: usize,
+    lines: Lines,
+    /// What comes next.
+    next: Option<Noted>,
+    /// What the names of its reader are among those of all files.
+    translated: Vec<Option<Name>>,
+    facts: FileFacts,
+}
+
+impl Source {
+    /// Opens a file and reads its first event. Names are told as `names` numbers them, here and later.
+    pub(super) fn open(file: usize, path: &Path, format: &Format, names: &mut Names) -> Result<Source, AuditError> {
+        let lines = Lines::open(path, format)?;
         let facts = FileFacts {
             path: path.to_string_lossy().into_owned(),
             recorders: Vec::new(),
@@ -52,43 +123,38 @@ impl Source {
             truncated: None,
             skipped: 0,
         };
-        let mut source = Source { file, path: path.to_owned(), events, line: 0, next: None, facts };
-        source.step()?;
+        let mut source = Source { file, lines, next: None, translated: Vec::new(), facts };
+        source.step(names)?;
         Ok(source)
     }
 
     /// What comes next.
-    pub(super) fn peek(&self) -> Option<&Event> {
+    pub(super) fn peek(&self) -> Option<&Noted> {
         self.next.as_ref()
     }
 
-    /// Takes what comes next, with the number of its line.
-    pub(super) fn take(&mut self) -> Result<Option<(Event, u64)>, AuditError> {
-        let Some(event) = self.next.take() else { return Ok(None) };
-        let line = self.line;
-        self.note(&event);
-        self.step()?;
-        Ok(Some((event, line)))
+    /// What comes next, to be taken apart, with the number of its line.
+    pub(super) fn next(&mut self) -> Option<(&mut Noted, u64)> {
+        self.next.as_mut().map(|noted| (noted, self.lines.line))
     }
 
     /// Its path.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.lines.path
     }
 
     /// What was read, once all is read.
     pub(super) fn into_facts(self) -> FileFacts {
         let mut facts = self.facts;
-        match self.events {
+        facts.lines = self.lines.line;
+        match self.lines.events {
             Events::History(reader) => {
-                facts.lines = self.line;
                 facts.truncated =
                     reader.truncated().map(|cut| TruncatedTail { line: cut.line, bytes: cut.bytes as u64 });
                 facts.unfinished = reader.into_unknown().len() as u64;
                 facts.operations += facts.unfinished;
             }
             Events::Nginx(lines) => {
-                facts.lines = lines.read();
                 facts.skipped = lines.skipped();
                 facts.truncated = lines.truncated();
             }
@@ -96,38 +162,62 @@ impl Source {
         facts
     }
 
-    fn note(&mut self, event: &Event) {
-        match event {
-            Event::Header(Header { recorder, unix_ms, skew_ms, .. }) => self.facts.recorders.push(RecorderFacts {
-                name: recorder.clone(),
-                unix_ms: *unix_ms,
-                skew_ms: *skew_ms,
-            }),
-            Event::Completed(..) => self.facts.operations += 1,
-            // Counted when it is completed, or at the end.
-            Event::Invoked(_) => {}
-        }
-    }
-
-    fn step(&mut self) -> Result<(), AuditError> {
-        let path = &self.path;
-        self.next = match &mut self.events {
-            Events::History(reader) => {
-                let next = reader.next().transpose();
-                next.map_err(|error: ReadError| AuditError::History { path: path.clone(), error })?
+    /// Goes on to what follows.
+    pub(super) fn step(&mut self, names: &mut Names) -> Result<(), AuditError> {
+        let Source { lines, next, translated, facts, .. } = self;
+        let Lines { path, events: Events::History(reader), line } = lines else {
+            *next = lines.event()?.map(|event| Noted::of_event(event, names));
+            match next {
+                Some(Noted::Header(header)) => facts.recorders.push(introduced(header)),
+                Some(Noted::Operation(operation)) => facts.operations += u64::from(operation.end.is_some()),
+                None => {}
             }
-            Events::Nginx(lines) => {
-                let next = lines.next().transpose();
-                next.map_err(|error| AuditError::Nginx { path: path.clone(), error })?
-            }
+            return Ok(());
         };
-        match &self.events {
-            Events::History(_) if self.next.is_some() => self.line += 1,
-            Events::History(_) => {}
-            Events::Nginx(lines) => self.line = lines.read(),
+        // Written in place, since millions of them come.
+        let see = |glance: Glance<'_>| {
+            let (sighted, end) = match glance {
+                Glance::Header(header) => {
+                    facts.recorders.push(introduced(&header));
+                    *next = Some(Noted::Header(header));
+                    return;
+                }
+                Glance::Invoked(sighted) => (sighted, None),
+                Glance::Completed(sighted, outcome) => (sighted, Some(outcome.into())),
+            };
+            // Another is counted when it is completed, or at the end.
+            facts.operations += u64::from(end.is_some());
+            let Sighted { n, recorder, invocation, names: own, .. } = sighted;
+            let name = |name: &Name| translate(*name, own, translated, names);
+            let text = |name: &Name| own.text(*name).into();
+            *next = Some(Noted::Operation(NotedOperation::new((n, recorder), invocation, end, name, text)));
+        };
+        let read = reader.glance(see).map_err(|error| AuditError::History { path: path.clone(), error })?;
+        match read {
+            Some(()) => *line += 1,
+            None => *next = None,
         }
         Ok(())
     }
+}
+
+fn introduced(header: &Header) -> RecorderFacts {
+    let Header { recorder, unix_ms, skew_ms, .. } = header;
+    RecorderFacts { name: recorder.clone(), unix_ms: *unix_ms, skew_ms: *skew_ms }
+}
+
+/// What a name of a reader is among those of all files.
+#[inline]
+fn translate(name: Name, own: &Names, translated: &mut Vec<Option<Name>>, names: &mut Names) -> Name {
+    if let Some(Some(known)) = translated.get(name.index()) {
+        return *known;
+    }
+    let number = names.number(own.text(name));
+    if translated.len() <= name.index() {
+        translated.resize(name.index() + 1, None);
+    }
+    translated[name.index()] = Some(number);
+    number
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, AuditError> {

@@ -88,17 +88,23 @@
 //! # }
 //! ```
 
+mod known;
+mod lines;
+mod names;
 mod problem;
+mod quick;
 mod reader;
 mod recorder;
 mod seen;
 mod wire;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use names::{Name, Names};
 pub use problem::{Problem, ReadError, RecordError};
 pub use reader::{Reader, Truncated};
 pub use recorder::{Batch, Place, Recorder, STALL, Ticket};
@@ -143,31 +149,31 @@ pub struct KeyState {
     pub renders_left: Option<u64>,
 }
 
-/// What an operation does.
+/// What an operation does; names of keys and tokens are told as `K`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum Action<K = String> {
     /// A refresh request to RndrKit.
     Refresh {
         /// The domain.
-        domain: String,
+        domain: K,
         /// The name of the token used.
-        token: Option<String>,
+        token: Option<K>,
         /// Pages asked for; none for a full refresh.
         pages: Option<u64>,
     },
     /// A call of CraftKit's inbound hook.
     Render {
         /// The template.
-        template: String,
+        template: K,
         /// The name of the token used.
-        token: Option<String>,
+        token: Option<K>,
     },
     /// A poll of a render.
     Poll {
         /// The template.
-        template: String,
+        template: K,
         /// The name of the key used.
-        token: Option<String>,
+        token: Option<K>,
         /// The render's id.
         id: String,
     },
@@ -184,14 +190,14 @@ pub enum Action {
     /// A token is revoked.
     Revoke {
         /// Its domain.
-        domain: String,
+        domain: K,
         /// Its name.
-        token: String,
+        token: K,
     },
     /// A domain's quota is set.
     Quota {
         /// The domain.
-        domain: String,
+        domain: K,
         /// Renders left from then on; none: unlimited or unknown.
         renders_left: Option<u64>,
     },
@@ -210,11 +216,30 @@ impl Action {
     }
 }
 
-/// An operation as it is known before it is sent.
+impl<K> Action<K> {
+    /// The same with names told in another way.
+    pub fn named<L>(self, mut name: impl FnMut(K) -> L) -> Action<L> {
+        match self {
+            Action::Refresh { domain, token, pages } => {
+                Action::Refresh { domain: name(domain), token: token.map(name), pages }
+            }
+            Action::Render { template, token } => Action::Render { template: name(template), token: token.map(name) },
+            Action::Poll { template, token, id } => {
+                Action::Poll { template: name(template), token: token.map(name), id }
+            }
+            Action::Advance { ms } => Action::Advance { ms },
+            Action::Queue { available } => Action::Queue { available },
+            Action::Revoke { domain, token } => Action::Revoke { domain: name(domain), token: name(token) },
+            Action::Quota { domain, renders_left } => Action::Quota { domain: name(domain), renders_left },
+        }
+    }
+}
+
+/// An operation as it is known before it is sent; names of keys and tokens are told as `K`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invocation {
+pub struct Invocation<K = String> {
     /// What it does.
-    pub action: Action,
+    pub action: Action<K>,
     /// When it was due, on the recorder's monotonic clock.
     pub due_ns: Option<u64>,
     /// An instant before its first byte is sent.
@@ -223,9 +248,17 @@ pub struct Invocation {
     pub server_start_ms: Option<u64>,
 }
 
-/// What is known once an operation has ended.
+impl<K> Invocation<K> {
+    /// The same with names told in another way.
+    pub fn named<L>(self, name: impl FnMut(K) -> L) -> Invocation<L> {
+        let Invocation { action, due_ns, start_ns, server_start_ms } = self;
+        Invocation { action: action.named(name), due_ns, start_ns, server_start_ms }
+    }
+}
+
+/// What is known once an operation has ended; texts are told as `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Outcome<T = String> {
     /// An instant after its last byte was received.
     pub end_ns: u64,
     /// The target's clock at that instant, where it is driven.
@@ -233,17 +266,26 @@ pub struct Outcome {
     /// The HTTP status; none: no complete answer came.
     pub status: Option<u16>,
     /// The documented error's text or code.
-    pub error: Option<String>,
+    pub error: Option<T>,
     /// The id of an accepted render; only for [`Action::Render`].
-    pub id: Option<String>,
+    pub id: Option<T>,
     /// The render's status as polled; only for [`Action::Poll`].
-    pub render_status: Option<String>,
+    pub render_status: Option<T>,
 }
 
 impl Outcome {
     /// An outcome of which only the end is known.
     pub fn at(end_ns: u64) -> Outcome {
         Outcome { end_ns, server_end_ms: None, status: None, error: None, id: None, render_status: None }
+    }
+}
+
+impl Outcome<Cow<'_, str>> {
+    /// The same with texts of its own.
+    pub fn into_owned(self) -> Outcome {
+        let Outcome { end_ns, server_end_ms, status, error, id, render_status } = self;
+        let [error, id, render_status] = [error, id, render_status].map(|text| text.map(Cow::into_owned));
+        Outcome { end_ns, server_end_ms, status, error, id, render_status }
     }
 }
 
@@ -267,4 +309,49 @@ pub enum Event {
     Invoked(Operation),
     /// An operation ended. If a single line told it whole, no [`Event::Invoked`] came before.
     Completed(Operation, Outcome),
+}
+
+/// What a line says, at a glance: nothing is copied for it, and names are [numbers](Name).
+#[derive(Debug)]
+pub enum Glance<'g> {
+    /// As [`Event::Header`].
+    Header(Header),
+    /// As [`Event::Invoked`].
+    Invoked(Sighted<'g>),
+    /// As [`Event::Completed`].
+    Completed(Sighted<'g>, &'g Outcome<Cow<'g, str>>),
+}
+
+/// An operation at a glance.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighted<'g> {
+    /// Its number.
+    pub n: u64,
+    /// Which of the recorders numbered it, from 0, in the order of their headers.
+    pub recorder: usize,
+    /// That recorder.
+    pub recorder_name: &'g Arc<str>,
+    /// What it does, and when it started.
+    pub invocation: &'g Invocation<Name>,
+    /// All names that the reader has met.
+    pub names: &'g Names,
+}
+
+impl Glance<'_> {
+    /// What the line says, in full.
+    pub fn into_event(self) -> Event {
+        match self {
+            Glance::Header(header) => Event::Header(header),
+            Glance::Invoked(sighted) => Event::Invoked(sighted.operation()),
+            Glance::Completed(sighted, outcome) => Event::Completed(sighted.operation(), outcome.clone().into_owned()),
+        }
+    }
+}
+
+impl Sighted<'_> {
+    /// The operation in full.
+    pub fn operation(&self) -> Operation {
+        let invocation = self.invocation.clone().named(|name| self.names.text(name).to_owned());
+        Operation { n: self.n, recorder: Arc::clone(self.recorder_name), invocation }
+    }
 }

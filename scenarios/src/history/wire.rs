@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Action, Header, Invocation, KeyState, Outcome, Problem, QuotaKind};
 
 /// The version of the format.
-const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 1;
 
 /// Statuses have three digits (RFC 9110, section 15).
 const STATUSES: std::ops::RangeInclusive<u64> = 100..=999;
@@ -90,8 +90,8 @@ record! {
     keys: Cow<'a, BTreeMap<String, KeyState>>, Keys;
 }
 
-const RNDRKIT: &str = "rndrkit";
-const CRAFTKIT: &str = "craftkit";
+pub(super) const RNDRKIT: &str = "rndrkit";
+pub(super) const CRAFTKIT: &str = "craftkit";
 
 /// Reads a line; whatever is wrong with its fields one by one is found here.
 pub(super) fn parse(line: &[u8]) -> Result<Record<'static>, Problem> {
@@ -301,77 +301,90 @@ impl<'a> Record<'a> {
         self.done(HERE).map(|()| header)
     }
 
-    /// Takes the fields that say what is invoked and when.
-    pub(super) fn take_invocation(&mut self) -> Result<Invocation, Problem> {
+    /// Takes the fields that say what is invoked and when; `name` makes what names of keys and tokens are told as.
+    pub(super) fn take_invocation<K>(
+        &mut self,
+        mut name: impl FnMut(Cow<'a, str>) -> K,
+    ) -> Result<Invocation<K>, Problem> {
         Ok(Invocation {
             start_ns: need(self.start_ns.take(), "start_ns", "in an invocation")?,
             due_ns: self.due_ns.take(),
             server_start_ms: self.server_start_ms.take(),
-            action: self.take_action()?,
+            action: self.take_action(&mut name)?,
         })
     }
 
-    fn take_action(&mut self) -> Result<Action, Problem> {
+    fn take_action<K>(&mut self, name: &mut impl FnMut(Cow<'a, str>) -> K) -> Result<Action<K>, Problem> {
         let op = need(self.op.take(), "op", "in an invocation")?;
         Ok(match &*op {
             "refresh" => Action::Refresh {
-                domain: self.take_key(RNDRKIT)?,
-                token: self.token.take().map(text),
+                domain: self.take_key(RNDRKIT).map(&mut *name)?,
+                token: self.token.take().map(&mut *name),
                 pages: self.pages.take(),
             },
-            "render" => Action::Render { template: self.take_key(CRAFTKIT)?, token: self.token.take().map(text) },
+            "render" => Action::Render {
+                template: self.take_key(CRAFTKIT).map(&mut *name)?,
+                token: self.token.take().map(&mut *name),
+            },
             "poll" => Action::Poll {
-                template: self.take_key(CRAFTKIT)?,
-                token: self.token.take().map(text),
+                template: self.take_key(CRAFTKIT).map(&mut *name)?,
+                token: self.token.take().map(&mut *name),
                 id: need(self.id.take(), "id", "in a `poll`").map(text)?,
             },
-            "control" => self.take_control()?,
+            "control" => self.take_control(name)?,
             other => return Err(wrong("op", "`refresh`, `render`, `poll` or `control`", &other)),
         })
     }
 
-    fn take_control(&mut self) -> Result<Action, Problem> {
+    fn take_control<K>(&mut self, name: &mut impl FnMut(Cow<'a, str>) -> K) -> Result<Action<K>, Problem> {
         let what = need(self.what.take(), "what", "in a `control`")?;
         Ok(match &*what {
             "advance" => Action::Advance { ms: need(self.ms.take(), "ms", "in an `advance`")? },
             "queue" => Action::Queue { available: need(self.available.take(), "available", "in a `queue`")? },
             "revoke" => Action::Revoke {
-                domain: self.take_key(RNDRKIT)?,
-                token: need(self.token.take(), "token", "in a `revoke`").map(text)?,
+                domain: self.take_key(RNDRKIT).map(&mut *name)?,
+                token: need(self.token.take(), "token", "in a `revoke`").map(&mut *name)?,
             },
-            "quota" => Action::Quota { domain: self.take_key(RNDRKIT)?, renders_left: self.renders_left.take() },
+            "quota" => Action::Quota {
+                domain: self.take_key(RNDRKIT).map(&mut *name)?,
+                renders_left: self.renders_left.take(),
+            },
             other => return Err(wrong("what", "`advance`, `queue`, `revoke` or `quota`", &other)),
         })
     }
 
     /// Takes `api` and `key`; the operation tells which API it must be.
-    fn take_key(&mut self, expected: &'static str) -> Result<String, Problem> {
+    fn take_key(&mut self, expected: &'static str) -> Result<Cow<'a, str>, Problem> {
         let api = need(self.api.take(), "api", "in an operation on a key")?;
         if api != expected {
             return Err(wrong("api", expected, &api));
         }
-        need(self.key.take(), "key", "in an operation on a key").map(text)
+        need(self.key.take(), "key", "in an operation on a key")
     }
 
     /// Takes the fields that say how `invocation` ended.
-    pub(super) fn take_outcome(&mut self, invocation: &Invocation) -> Result<Outcome, Problem> {
+    pub(super) fn take_outcome<K>(&mut self, invocation: &Invocation<K>) -> Result<Outcome<Cow<'a, str>>, Problem> {
         let status = self.status.take();
-        let number = |status: u64| u16::try_from(status).ok().filter(|_| STATUSES.contains(&status));
         let bad = |status: u64| wrong("status", "an HTTP status from 100 to 999", &status);
         let outcome = Outcome {
             end_ns: need(self.end_ns.take(), "end_ns", "in a completion")?,
             server_end_ms: self.server_end_ms.take(),
-            status: status.map(|status| number(status).ok_or_else(|| bad(status))).transpose()?,
-            error: self.error.take().map(text),
-            id: self.id.take().map(text),
-            render_status: self.render_status.take().map(text),
+            status: status.map(|status| status_of(status).ok_or_else(|| bad(status))).transpose()?,
+            error: self.error.take(),
+            id: self.id.take(),
+            render_status: self.render_status.take(),
         };
         check(invocation, &outcome).map(|()| outcome)
     }
 }
 
+/// A number as a status, if it can be one.
+pub(super) fn status_of(number: u64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|_| STATUSES.contains(&number))
+}
+
 /// Refuses an outcome that its operation cannot have.
-pub(super) fn check(invocation: &Invocation, outcome: &Outcome) -> Result<(), Problem> {
+pub(super) fn check<K, T>(invocation: &Invocation<K>, outcome: &Outcome<T>) -> Result<(), Problem> {
     if let Some(status) = outcome.status.filter(|status| !STATUSES.contains(&u64::from(*status))) {
         return Err(wrong("status", "an HTTP status from 100 to 999", &status));
     }
