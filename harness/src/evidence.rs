@@ -1,5 +1,7 @@
 //! What a check saw: exchanges with their instants, and fixture calls. All that a judge may read.
 
+pub mod room;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -242,6 +244,29 @@ impl BodyReader {
     }
 }
 
+/// Length, digest and beginning of bytes.
+fn cut(bytes: &[u8]) -> Body {
+    let first = String::from_utf8_lossy(&bytes[..bytes.len().min(BODY_BEGINNING)]).into_owned();
+    Body::Cut { length: bytes.len() as u64, sha256: hex::encode(Sha256::digest(bytes)), first }
+}
+
+/// Bytes that a text takes between its quotes in a report, or a few more.
+fn reported_length(text: &str) -> usize {
+    const ESCAPED: usize = "\\u0000".len();
+    let of = |character: char| match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        // Whatever may steer a terminal is spelled out; nothing else has these places.
+        '\u{61c}' | '\u{2000}'..='\u{206f}' => ESCAPED,
+        control if control.is_control() => ESCAPED,
+        other => other.len_utf8(),
+    };
+    text.chars().map(of).sum()
+}
+
+fn headers_size(headers: &[(String, String)]) -> usize {
+    headers.iter().map(|(name, value)| reported_length(name) + reported_length(value)).sum()
+}
+
 impl Body {
     /// Keeps bytes within the limits of evidence.
     pub fn keep(bytes: &[u8]) -> Body {
@@ -250,10 +275,23 @@ impl Body {
         reader.keep()
     }
 
-    /// Bytes that it takes in evidence.
+    /// Bytes that it takes in a report.
     pub fn size(&self) -> usize {
         let (Body::Text(text) | Body::Base64(text) | Body::Cut { first: text, .. }) = self;
-        text.len()
+        reported_length(text)
+    }
+
+    /// As a body that is too long to be kept whole.
+    #[must_use]
+    pub fn shortened(self) -> Body {
+        match self {
+            Body::Text(text) => cut(text.as_bytes()),
+            Body::Base64(text) => match STANDARD.decode(&text) {
+                Ok(bytes) => cut(&bytes),
+                Err(_) => cut(text.as_bytes()),
+            },
+            already @ Body::Cut { .. } => already,
+        }
     }
 
     /// The text of a body that is whole and valid UTF-8.
@@ -290,9 +328,9 @@ impl Response {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// Bytes that it takes in evidence.
+    /// Bytes that it takes in a report.
     pub fn size(&self) -> usize {
-        self.body.size() + self.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        self.body.size() + headers_size(&self.headers)
     }
 
     /// True for 200 to 299.
@@ -332,6 +370,11 @@ impl Delivery {
     /// The body as JSON, if it is JSON.
     pub fn json(&self) -> Option<Value> {
         self.body.json()
+    }
+
+    /// Bytes that it takes in a report.
+    pub fn size(&self) -> usize {
+        self.body.size() + headers_size(&self.headers)
     }
 
     fn cleaned(&self, filter: &SecretFilter) -> Delivery {
@@ -378,10 +421,12 @@ impl Evidence {
                 .fixtures
                 .iter()
                 .map(|call| FixtureCall {
+                    label: call.label.clone(),
+                    method: call.method.clone(),
                     params: filter.value(&call.params),
                     result: call.result.as_ref().map(|result| filter.value(result)),
                     refused: call.refused.as_ref().map(|reason| filter.text(reason)),
-                    ..call.clone()
+                    ..*call
                 })
                 .collect(),
             deliveries: self.deliveries.iter().map(|delivery| delivery.cleaned(filter)).collect(),

@@ -265,14 +265,14 @@ fn spellings_of(value: &str) -> Vec<(&'static str, String)> {
         ("percent", percent(bytes, |byte| !byte.is_ascii_alphanumeric())),
         ("percent", percent(bytes, |byte| !(byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)))),
         ("percent", percent(bytes, |_| true)),
-        ("escapes", value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()),
+        ("escapes", unicode_escaped(value)),
         ("escapes", json_escaped(value)),
         ("escapes", json_escaped(value).replace('/', "\\/")),
         ("escapes", escaped_for_html(value)),
         // In the command line that repeats a request.
         ("escapes", value.replace('\'', r"'\''")),
         // UTF-16 without its first or last zero: either order of bytes.
-        ("UTF-16", value.chars().map(String::from).collect::<Vec<String>>().join("\0")),
+        ("UTF-16", with_zeros_between(value)),
     ];
     for shift in 0..3 {
         spellings.push(("base64", base64_core(bytes, shift, |padded| STANDARD_NO_PAD.encode(padded))));
@@ -283,10 +283,39 @@ fn spellings_of(value: &str) -> Vec<(&'static str, String)> {
 }
 
 fn percent(bytes: &[u8], escaped: impl Fn(u8) -> bool) -> String {
-    bytes
-        .iter()
-        .map(|&byte| if escaped(byte) { format!("%{byte:02X}") } else { char::from(byte).to_string() })
-        .collect()
+    let mut spelled = String::with_capacity(3 * bytes.len());
+    for byte in bytes {
+        if escaped(*byte) {
+            spelled.push('%');
+            spelled.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
+        } else {
+            spelled.push(char::from(*byte));
+        }
+    }
+    spelled
+}
+
+/// Either case of them is found.
+const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+
+fn unicode_escaped(value: &str) -> String {
+    let mut spelled = String::with_capacity(6 * value.len());
+    for unit in value.encode_utf16() {
+        spelled.push_str("\\u");
+        spelled.extend([12, 8, 4, 0].map(|shift| char::from(DIGITS[usize::from(unit >> shift & 0xf)])));
+    }
+    spelled
+}
+
+fn with_zeros_between(value: &str) -> String {
+    let mut spelled = String::with_capacity(2 * value.len());
+    for (number, character) in value.chars().enumerate() {
+        if number > 0 {
+            spelled.push('\0');
+        }
+        spelled.push(character);
+    }
+    spelled
 }
 
 fn json_escaped(value: &str) -> String {

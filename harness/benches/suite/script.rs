@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use hookproof::evidence::{Body, Evidence, Exchange, FixtureCall, SentRequest};
+use hookproof::evidence::{Body, Evidence, Exchange, FixtureCall, SentRequest, Signed};
 use hookproof::runner::CheckResult;
 use hookproof::secret::Secret;
 use serde_json::Value;
@@ -138,8 +138,8 @@ fn timed(evidence: &Evidence, place: usize) -> Vec<Timed> {
     });
     let mut steps: Vec<Timed> = called.chain(sent).collect();
     steps.sort_by_key(|step| (step.key, step.start_ns));
-    // Everything that was made is deleted in the end; those calls are no evidence.
-    let last = steps.last().map(|last| (last.key, last.end_ns));
+    // Everything that was made is deleted in the end, once all answers are there; those calls are no evidence.
+    let last = steps.iter().map(|step| (step.key, step.end_ns)).max();
     if let Some((key, end_ns)) = last {
         let deletions: Vec<What> = evidence.fixtures.iter().filter_map(deletion).collect();
         steps.extend(deletions.into_iter().map(|what| Timed { key, start_ns: end_ns, end_ns: end_ns + 1, what }));
@@ -232,10 +232,11 @@ impl Known {
 
     /// A header's value; a good signature is made anew, with the other server's secret.
     pub(crate) fn header(&self, names: &[String], [name, value]: [&str; 2], step: &What, body: &[u8]) -> String {
-        let What::Send { request, status, .. } = step else { return value.to_owned() };
-        let key =
-            request.signed.as_ref().filter(|_| name.eq_ignore_ascii_case("x-craftkit-signature") && *status == 202);
-        let secret = key.and_then(|signed| self.0.get(&format!("<{}>", signed.key)));
+        let What::Send { request, .. } = step else { return value.to_owned() };
+        let is_good = |signed: &&Signed| signed.over == "the body as sent" && signed.change == "none";
+        let signed = request.signed.as_ref().filter(is_good);
+        let signed = signed.filter(|_| name.eq_ignore_ascii_case("x-craftkit-signature"));
+        let secret = signed.and_then(|signed| self.0.get(&format!("<{}>", signed.key)));
         secret.map_or_else(|| self.fill(names, value), |secret| signature(&Secret::new(secret.clone()), body))
     }
 }

@@ -33,7 +33,9 @@ METHODS = {}
 target = None
 
 
-PLANS = ["starter", "pro", "agency", "agency_plus"]
+# The last one stands for an Agency+ plan that its owner has cancelled, within the time still paid for. No rule needs
+# it: leave it out if you cannot make such a domain, and refuse it like any plan that you do not know.
+PLANS = ["starter", "pro", "agency", "agency_plus", "agency_plus_cancelled"]
 EVENTS = ["render.succeeded", "render.failed"]
 DATA_TYPES = ["text", "longtext", "number", "currency", "date", "datetime", "boolean", "image", "url", "email"]
 

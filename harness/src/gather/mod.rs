@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 
 use crate::api::Api;
 use crate::checks::generated::KeptCase;
-use crate::evidence::{Evidence, Exchange, FixtureCall, Response};
+use crate::evidence::room::Room;
+use crate::evidence::{Evidence, Exchange, FixtureCall};
 use crate::secret::SecretBook;
 use crate::target::fixtures::{FixtureError, Fixtures};
 use crate::target::http::{HttpClient, Request};
@@ -31,8 +32,10 @@ use time::{Slot, Timekeeper};
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// Longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_millis(1500);
-/// Bytes of answers and of fixtures' results that one attempt of a check keeps; a good target's come to a few thousand.
+/// Bytes of long answers and fixtures' results that one attempt of a check keeps; few good targets have any.
 pub const EVIDENCE_MAX: usize = 2 * 1024 * 1024;
+/// The same of all checks together, so that no target makes a report that nobody can open.
+pub const RUN_EVIDENCE_MAX: usize = 8 * 1024 * 1024;
 
 /// A target, ready to be judged: shared by all checks of a run.
 pub struct World {
@@ -58,6 +61,8 @@ pub struct World {
     pub began: Instant,
     /// Secrets of the configuration, such as the control token.
     pub secrets: SecretBook,
+    /// Room for long answers to all checks.
+    pub room: Room,
 }
 
 /// Spreads requests so that no more than a given number is sent a second.
@@ -99,8 +104,8 @@ pub struct Gather {
     world: Arc<World>,
     slot: Slot,
     evidence: Evidence,
-    /// Bytes of what the target and its fixtures said in the evidence.
-    said: usize,
+    /// Room for long answers to this attempt.
+    room: Room,
     book: SecretBook,
     rng: StdRng,
     leftovers: Vec<Leftover>,
@@ -134,7 +139,7 @@ impl Gather {
             world,
             slot,
             evidence: Evidence { clock, ..Evidence::default() },
-            said: 0,
+            room: Room::new("this check", EVIDENCE_MAX),
             book: SecretBook::default(),
             rng: StdRng::from_seed(hasher.finalize().into()),
             leftovers: Vec::new(),
@@ -187,11 +192,9 @@ impl Gather {
         if let Ok(result) = &answer {
             self.remember(method, result);
             let size = result.to_string().len();
-            if self.said + size > EVIDENCE_MAX {
-                let expected = format!("answers of at most {EVIDENCE_MAX} bytes together for one check");
-                answer = Err(FixtureError::Broken { method: method.name(), expected, found: "more".to_owned() });
-            } else {
-                self.said += size;
+            if let Some(full) = [&self.room, &self.world.room].iter().find(|room| !room.take(size)) {
+                let expected = "results that there is room for".to_owned();
+                answer = Err(FixtureError::Broken { method: method.name(), expected, found: full.full() });
             }
         }
         let refused = match &answer {
@@ -219,12 +222,10 @@ impl Gather {
 
     /// Keeps an exchange as evidence. A target that says too much is no longer listened to.
     fn keep(&mut self, mut exchange: Exchange) -> Exchange {
-        let size = exchange.response.as_ref().map_or(0, Response::size);
-        if self.said + size > EVIDENCE_MAX {
-            exchange.response = None;
-            exchange.error = Some(format!("the answers to this check are longer than {EVIDENCE_MAX} bytes together"));
-        } else {
-            self.said += size;
+        match exchange.response.take().map(|response| response.within(&[&self.room, &self.world.room])) {
+            None => {}
+            Some(Ok(response)) => exchange.response = Some(response),
+            Some(Err(why)) => exchange.error = Some(why),
         }
         self.evidence.exchanges.push(exchange.clone());
         exchange

@@ -13,7 +13,7 @@ use crate::report::{
     CONTRACT, CheckReport, KnownReport, NotDeleted, PENDING, Report, RuleReport, SCHEMA, Scope, Summary, Target,
 };
 use crate::runner::select::{Narrowing, Selection};
-use crate::runner::{CheckResult, Run};
+use crate::runner::{self, CheckResult, Run};
 use crate::secret::{SecretBook, SecretFilter};
 use crate::target::protocol::Implementation;
 use crate::verdict::{Status, Verdict, worst};
@@ -46,7 +46,7 @@ pub struct Frame<'a> {
 pub fn report(frame: Frame<'_>, selection: &Selection, mut run: Run, secrets: &SecretBook) -> Report {
     // A secret of one check may show in what another saw, if the target mixes them up; nothing may leave with it.
     let filter = secrets.filter();
-    run.results.iter_mut().for_each(|result| result.clean(&filter));
+    runner::clean(&mut run.results, &filter);
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         contract: CONTRACT.to_owned(),

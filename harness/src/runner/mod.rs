@@ -404,6 +404,17 @@ async fn delete(world: &World, leftovers: Vec<Leftover>) -> Vec<(Leftover, Strin
     futures::future::join_all(deleted).await.into_iter().flatten().collect()
 }
 
+/// Replaces further secrets in what all checks saw, as [`CheckResult::clean`] does; at a run's end nothing else is left to do.
+pub fn clean(results: &mut [CheckResult], filter: &SecretFilter) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = results.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        for share in results.chunks_mut(share) {
+            scope.spawn(|| share.iter_mut().for_each(|result| result.clean(filter)));
+        }
+    });
+}
+
 /// The APIs a world can be asked about.
 pub fn apis(world: &World) -> Vec<Api> {
     world.clients.keys().copied().collect()

@@ -12,8 +12,9 @@ use thiserror::Error;
 use crate::api::Api;
 use crate::checks::generated::{DEFAULT_CASES, KeptCase};
 use crate::config::{self, AddressProblem, ApiConfig, FixturesConfig, TargetConfig};
+use crate::evidence::room::Room;
 use crate::gather::time::Timekeeper;
-use crate::gather::{Pacer, World};
+use crate::gather::{Pacer, RUN_EVIDENCE_MAX, World};
 use crate::secret::{Secret, SecretBook, SecretFilter};
 use crate::target::command::CommandTransport;
 use crate::target::fixtures::{CALL_TIME_MAX, FixtureError, Fixtures, Transport, read_result};
@@ -262,6 +263,7 @@ async fn connect(
         pacer: settings.rate.map(Pacer::new),
         began,
         secrets,
+        room: Room::new("this run", RUN_EVIDENCE_MAX),
     });
     let filter = world.secrets.filter();
     let implementation = Implementation {

@@ -108,7 +108,7 @@ impl Fixtures {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub fn http(url: &str, token: Secret, time_max: Duration) -> Result<Fixtures, ClientError> {
-        let client = without_redirects(Connection::Own).build()?;
+        let client = without_redirects(Connection::Own, url).build()?;
         let transport = Transport::Http { thread: HttpThread::start()?, client, url: url.to_owned(), token };
         Ok(Fixtures::over(transport, time_max))
     }
@@ -188,7 +188,7 @@ async fn post(client: reqwest::Client, url: String, token: Secret, message: Valu
         .post(&url)
         .header("authorization", format!("Bearer {}", token.expose()))
         .header("content-type", "application/json")
-        .body(message.to_string());
+        .body(serde_json::to_vec(&message).expect("a JSON value can be written as JSON"));
     let mut response = request.send().await?;
     let broken = |expected: &str, found: String| Fault::Answer { expected: expected.to_owned(), found };
     if response.status().as_u16() != 200 {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
+use hyper::body::Bytes;
 use thiserror::Error;
 use tower::util::MapFutureLayer;
 
@@ -17,6 +18,8 @@ use super::thread::HttpThread;
 use crate::api::Api;
 use crate::evidence::{Body, BodyReader, Exchange, Response, SentRequest, Signed};
 
+/// The scheme that needs no certificates.
+const PLAIN: &str = "http:";
 /// Time allowed for opening a connection.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Time allowed for one exchange, from the first byte sent to the last received, unless the user says otherwise.
@@ -52,7 +55,7 @@ pub struct Request {
     /// Headers in order; values are sent as they are.
     pub headers: Vec<(String, String)>,
     /// Body; `None` sends none.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Bytes>,
     /// What a signature was made of.
     pub signed: Option<Signed>,
     /// Send header names with capital first letters instead of lower case, which only connections of their own can.
@@ -91,13 +94,13 @@ impl Request {
 
     /// Sets the body's bytes.
     pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Request {
-        self.body = Some(bytes.into());
+        self.body = Some(Bytes::from(bytes.into()));
         self
     }
 
     /// Sets the body to compact JSON.
     pub fn json(self, value: &serde_json::Value) -> Request {
-        self.body(value.to_string())
+        self.body(serde_json::to_vec(value).expect("a JSON value can be written as JSON"))
     }
 
     /// Names the step.
@@ -155,7 +158,7 @@ impl HttpClient {
         time_max: Duration,
     ) -> Result<HttpClient, ClientError> {
         let builder = |connections| {
-            let builder = without_redirects(connections)
+            let builder = without_redirects(connections, base_url)
                 .user_agent(concat!("hookproof/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIME_MAX);
             match &root {
@@ -261,14 +264,15 @@ impl HttpClient {
             Ok(response) => (Some(response), None),
             Err(error) => (None, Some(error)),
         };
+        let body = request.body.as_deref().map(Body::keep);
         Exchange {
             label: request.label.clone(),
-            curl: curl_line(request, &url, &headers),
+            curl: curl_line(request.method, &url, &headers, body.as_ref()),
             request: SentRequest {
                 method: request.method.to_owned(),
                 url,
                 headers,
-                body: request.body.as_deref().map(Body::keep),
+                body,
                 signed: request.signed.clone(),
             },
             response,
@@ -281,7 +285,7 @@ impl HttpClient {
 
     fn headers_of(&self, request: &Request) -> Vec<(String, String)> {
         let mut headers: Vec<(String, String)> = self.headers.iter().chain(&request.headers).cloned().collect();
-        if request.method == "POST" && request.body.as_ref().is_none_or(Vec::is_empty) {
+        if request.method == "POST" && request.body.as_ref().is_none_or(Bytes::is_empty) {
             // Left to itself the client sends no length here, and a server may insist on one (411).
             headers.push(("content-length".to_owned(), "0".to_owned()));
         }
@@ -294,8 +298,8 @@ impl HttpClient {
     }
 }
 
-/// What every client here has in common. How long something may take is watched from another thread.
-pub(super) fn without_redirects(connections: Connection) -> reqwest::ClientBuilder {
+/// What every client here has in common; `url` is where its requests go.
+pub(super) fn without_redirects(connections: Connection, url: &str) -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -307,8 +311,12 @@ pub(super) fn without_redirects(connections: Connection) -> reqwest::ClientBuild
         .no_zstd()
         .http1_only()
         .tcp_nodelay(true);
+    // Reading the machine's root certificates takes longer than a hundred requests.
+    let plain = url.get(..PLAIN.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(PLAIN));
+    let builder = if plain { builder.tls_certs_only([]) } else { builder };
     match connections {
-        Connection::Own => builder.pool_max_idle_per_host(0),
+        // How long an exchange may take is watched from another thread, so nothing has to watch the connection.
+        Connection::Own => builder.tcp_keepalive(None).tcp_user_timeout(None).pool_max_idle_per_host(0),
         Connection::Kept => builder.pool_max_idle_per_host(1),
     }
 }
@@ -359,29 +367,26 @@ fn method(name: &str) -> reqwest::Method {
 }
 
 /// A shell command that repeats the request; secrets in it are replaced later, with the rest of the evidence.
-fn curl_line(request: &Request, url: &str, headers: &[(String, String)]) -> String {
-    let mut words = vec!["curl".to_owned(), "-i".to_owned(), "-X".to_owned(), request.method.to_owned(), quoted(url)];
+fn curl_line(method: &str, url: &str, headers: &[(String, String)], body: Option<&Body>) -> String {
+    let mut line = String::with_capacity(url.len() + body.map_or(0, Body::size) + 64 * (headers.len() + 1));
+    if let Some(Body::Base64(text)) = body {
+        line.extend(["printf %s ", &quoted(text), " | base64 -d | "]);
+    }
+    line.extend(["curl -i -X ", method, " ", &quoted(url)]);
     for (name, value) in headers {
-        words.push("-H".to_owned());
         // curl drops a header with nothing after the colon; a semicolon sends it empty.
-        words.push(quoted(&if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") }));
+        let sent = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
+        line.extend([" -H ", &quoted(&sent)]);
     }
-    match request.body.as_deref().map(Body::keep) {
+    match body {
         None => {}
-        Some(Body::Text(text)) => {
-            words.push("--data-binary".to_owned());
-            words.push(quoted(&text));
-        }
-        Some(Body::Base64(text)) => {
-            words.insert(0, format!("printf %s {} | base64 -d |", quoted(&text)));
-            words.push("--data-binary @-".to_owned());
-        }
+        Some(Body::Text(text)) => line.extend([" --data-binary ", &quoted(text)]),
+        Some(Body::Base64(_)) => line.push_str(" --data-binary @-"),
         Some(Body::Cut { length, sha256, .. }) => {
-            words.push("--data-binary @FILE".to_owned());
-            words.push(format!("# FILE: {length} bytes, SHA-256 {sha256}"));
+            line.push_str(&format!(" --data-binary @FILE # FILE: {length} bytes, SHA-256 {sha256}"));
         }
     }
-    words.join(" ")
+    line
 }
 
 fn quoted(word: &str) -> String {
@@ -394,8 +399,20 @@ mod tests {
 
     #[test]
     fn the_curl_line_quotes_what_a_shell_would_read() {
-        let request = Request::new("a", Api::Rndrkit, "POST", "/x").header("a", "it's").body("{\"b\": \"$HOME\"}");
-        let line = curl_line(&request, "http://127.0.0.1:1/x", &request.headers);
-        assert_eq!(line, r#"curl -i -X POST 'http://127.0.0.1:1/x' -H 'a: it'\''s' --data-binary '{"b": "$HOME"}'"#);
+        let request = Request::new("a", Api::Rndrkit, "POST", "/x")
+            .header("a", "it's")
+            .header("b", "")
+            .body("{\"b\": \"$HOME\"}");
+        let check = |body: Option<Body>, expected: &str| {
+            assert_eq!(curl_line(request.method, "http://127.0.0.1:1/x", &request.headers, body.as_ref()), expected);
+        };
+        let curl = r"curl -i -X POST 'http://127.0.0.1:1/x' -H 'a: it'\''s' -H 'b;'";
+        check(None, curl);
+        let kept = request.body.as_deref().map(Body::keep);
+        check(kept, &format!(r#"{curl} --data-binary '{{"b": "$HOME"}}'"#));
+        let bytes = Body::Base64("/w==".to_owned());
+        check(Some(bytes), &format!("printf %s '/w==' | base64 -d | {curl} --data-binary @-"));
+        let long = Body::Cut { length: 70_000, sha256: "ab".to_owned(), first: String::new() };
+        check(Some(long), &format!("{curl} --data-binary @FILE # FILE: 70000 bytes, SHA-256 ab"));
     }
 }

@@ -9,7 +9,8 @@ Some choices exclude each other, so there are two variants:
   a  strict and terse: validates first, refuses whatever is odd, flat error bodies, charges on
      acceptance and by the request, keeps connections open, has no delay anywhere.
   b  lenient and slow: validates last, takes nearly everything, nested error bodies, charges
-     when a page is rendered, closes every connection, sees changes only after LAG seconds.
+     when a page is rendered, closes every connection, sees changes only after LAG seconds, bears
+     only so many hooks a minute, has a clock that stands still between two moves.
 
 A comment after a line names the rule or the open question it differs on, without the API's
 name. Only Python's standard library is used; `harness/examples/adapter/adapter.py` drives it.
@@ -39,6 +40,7 @@ TOKENS_MAX = 5
 BODY_MAX = {"a": 64 * 1024, "b": 8 * 1024 * 1024}
 HEADER_MAX = 1024
 LAG = 0.3
+HOOKS_MAX = 50  # a minute and token: more than any rule needs, fewer than a probe for a limit sends at once
 
 BODY_TEXT = 'Provide "urls" array or "all": true'
 PATHS_TEXT = "No valid URL paths (must start with /)"
@@ -83,16 +85,18 @@ class Lagged:
 
 
 class Clock:
-    """A clock that can be put forward, and runs on from there."""
+    """A clock that can be put forward, and either runs on from there or stands still."""
 
-    def __init__(self, start, zone):
+    def __init__(self, start, zone, runs):
         self._zone = zone
         self._start_ms = int(start.timestamp() * 1000)
         self._began = time.monotonic()
+        self._runs = runs
         self._moved_ms = 0
 
     def now_ms(self):
-        return self._start_ms + int((time.monotonic() - self._began) * 1000) + self._moved_ms
+        ran_ms = int((time.monotonic() - self._began) * 1000) if self._runs else 0
+        return self._start_ms + ran_ms + self._moved_ms
 
     def advance(self, ms):
         self._moved_ms += ms
@@ -360,7 +364,7 @@ class Refresh:
             domain.used += 1  # quota.rejected-free
             # observe.order-rate-quota, -inactive-quota, -plan-quota, observe.cost-quota
             return self._error(403, QUOTA_TEXT)
-        if domain.plan.get() not in ("agency_plus", "agency"):  # plan.agency
+        if domain.plan.get() not in ("agency_plus", "agency"):  # plan.agency, observe.plan-cancelled
             return self._error(403, PLAN_TEXT)  # observe.order-inactive-plan, observe.cost-plan
         if not domain.active.get() or domain.was_switched_off:  # domain.inactive: stays off for good
             return self._error(403, INACTIVE_TEXT)  # observe.cost-inactive
@@ -459,7 +463,7 @@ class Refresh:
             return self._error(429, RATE_TEXT)
         if not domain.active.get():
             return self._error(403, INACTIVE_TEXT)  # observe.cost-inactive
-        if domain.plan.get() != "agency_plus":
+        if domain.plan.get() not in ("agency_plus", "agency_plus_cancelled"):  # observe.plan-cancelled: it is paid for
             return self._error(403, PLAN_TEXT)  # observe.cost-plan
         self._turn_period(domain)
         limit = domain.limit.get()
@@ -507,7 +511,9 @@ class Refresh:
     def _count(self, domain):
         """Counts a request; False once ten are counted. The window begins at its first request and never moves."""
         now = self.clock.now_ms()
-        early = 1500 if self.strict else -1500  # observe.window-boundary
+        # observe.window-boundary: the strict one opens the next window early; to the lenient one even what comes at the very
+        # end of the hour, and a moment later, belongs to the old window.
+        early = 1500 if self.strict else -1500
         if domain.window_from is None or now - domain.window_from >= WINDOW_MS - early:
             domain.window_from, domain.count = now, 0
         if domain.count >= RATE_LIMIT:
@@ -713,6 +719,7 @@ class Template:
         self.enforced = Lagged(enforced, lag)
         self.token = token
         self.secret = secret
+        self.minute_from = self.asked = 0
         self.signatures = set()
         self.renders_by_body = {}
 
@@ -896,6 +903,8 @@ class Hooks:
         template = self._by_token(token)
         if not template:
             return self._error(404, "invalid_token")
+        if self._asks_too_often(template):
+            return self._error(429, "rate_limited")  # observe.rate-limit
         current = template.current.get()
         if not current:
             return self._error(409, "no_published_version")  # observe.order-json-version
@@ -926,6 +935,15 @@ class Hooks:
         answer = self._accept(template, current[0], stored)
         template.renders_by_body[request.body] = answer
         return answer
+
+    @staticmethod
+    def _asks_too_often(template):
+        """Counts a request; True beyond what a minute allows. Real time: it protects the machine."""
+        now = time.monotonic()
+        if now - template.minute_from >= 60:
+            template.minute_from, template.asked = now, 0
+        template.asked += 1
+        return template.asked > HOOKS_MAX
 
     def _by_token(self, token):
         if not self.strict:
@@ -1130,11 +1148,11 @@ class Implementation:
         self.variant = variant
         self.strict = variant == "a"
         if self.strict:
-            self.clock = Clock(datetime.datetime.now(datetime.timezone.utc), datetime.timezone.utc)
+            self.clock = Clock(datetime.datetime.now(datetime.timezone.utc), datetime.timezone.utc, runs=True)
         else:
             # Neither today nor at a convenient time of the month.
             start = datetime.datetime(2031, 1, 30, 22, tzinfo=datetime.timezone.utc)
-            self.clock = Clock(start, datetime.timezone(datetime.timedelta(hours=5, minutes=30)))
+            self.clock = Clock(start, datetime.timezone(datetime.timedelta(hours=5, minutes=30)), runs=False)
         self.refresh = Refresh(self.strict, self.clock)
         self.hooks = Hooks(self.strict, self.clock)
         handler = type("BoundHandler", (Handler,), {"implementation": self})

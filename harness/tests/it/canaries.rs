@@ -1,8 +1,10 @@
 //! Planted secrets: whatever a target does with them, they appear in no output of the suite.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use futures::future::BoxFuture;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::cli::CONTROL_TOKEN;
+use crate::cli::{CONTROL_TOKEN, text};
 use crate::measured::Ran;
 use crate::middle::{Answering, Asked, Middle, Plan};
 
@@ -114,68 +116,127 @@ pub(crate) fn echo(told: &Told, status: &'static str, binary: bool) -> Answering
     })
 }
 
+/// What the targets here are judged by.
+const ARGUMENTS: [&str; 17] = [
+    "--verbose",
+    "--settle",
+    "50ms",
+    "--run-time",
+    "15s",
+    "--only",
+    "rndrkit.auth.*",
+    "--only",
+    "rndrkit.tokens.*",
+    "--only",
+    "craftkit.hook.*",
+    "--only",
+    "craftkit.signature.valid",
+    "--only",
+    "craftkit.poll.*",
+    "--only",
+    "craftkit.input.unknown-*",
+];
+
+/// A target file for both APIs with a secret header.
+fn with_headers(middle: &Middle) -> String {
+    let header = format!("[craftkit]\nheaders = {{ \"x-preview\" = {} }}\n", Value::from(HEADER_CANARY));
+    let header_too = header.replace("[craftkit]", "[rndrkit]");
+    middle.target_file("").replace("[craftkit]\n", &header).replace("[rndrkit]\n", &header_too)
+}
+
+/// What finds every trace of the secrets told and of those in the target file.
+struct Search {
+    traces: Vec<String>,
+    searched: AhoCorasick,
+}
+
+impl Search {
+    fn of(told: &Told) -> Search {
+        let told = told.lock().unwrap().clone();
+        assert!(told.len() > 3, "only {} secrets were given out", told.len());
+        let secrets = told.iter().map(String::as_str).chain([CONTROL_TOKEN, HEADER_CANARY]);
+        let traces: Vec<String> = secrets.flat_map(traces).collect();
+        let searched = AhoCorasick::builder().ascii_case_insensitive(true).build(&traces).unwrap();
+        Search { traces, searched }
+    }
+
+    #[track_caller]
+    fn assert_nothing_in(&self, place: &str, text: &str) {
+        // A report in JSON spells what it quotes once more.
+        let unquoted = text.replace("\\\\", "\\").replace("\\\"", "\"");
+        for text in [text, unquoted.as_str()] {
+            let found = self.searched.find(text).map(|found| &self.traces[found.pattern()]);
+            assert_eq!(found, None, "in {place}");
+        }
+    }
+}
+
 /// Judges a target that echoes like this, and finds no secret in any output.
 async fn keeps_secrets(status: &'static str, binary: bool) {
     let told = Told::default();
     let middle = Middle::start(Plan { api: echo(&told, status, binary), control: noting(&told) }).await;
-    let file = middle.target_file("");
-    let header = format!("[craftkit]\nheaders = {{ \"x-preview\" = {} }}\n", Value::from(HEADER_CANARY));
-    let header_too = header.replace("[craftkit]", "[rndrkit]");
-    let target = file.replace("[craftkit]\n", &header).replace("[rndrkit]\n", &header_too);
-    let arguments = [
-        "--verbose",
-        "--settle",
-        "50ms",
-        "--run-time",
-        "15s",
-        "--only",
-        "rndrkit.auth.*",
-        "--only",
-        "rndrkit.tokens.*",
-        "--only",
-        "craftkit.hook.*",
-        "--only",
-        "craftkit.signature.valid",
-        "--only",
-        "craftkit.poll.*",
-        "--only",
-        "craftkit.input.unknown-*",
-    ];
-    let ran = tokio::task::spawn_blocking(move || Ran::check(&target, &arguments)).await.unwrap();
+    let target = with_headers(&middle);
+    let ran = tokio::task::spawn_blocking(move || Ran::check(&target, &ARGUMENTS)).await.unwrap();
     ran.assert_clean(status);
-    let told = told.lock().unwrap().clone();
-    assert!(told.len() > 3, "only {} secrets were given out", told.len());
+    let search = Search::of(&told);
     let names = ["<token:d1.1>", "<inbound-token:t1", "<control-token", "<header:rndrkit.x-preview"];
     let report = ran.file("report.json");
     for name in names {
         assert!(report.contains(name), "{name} does not stand for anything in the report");
     }
-    let secrets = told.iter().map(String::as_str).chain([CONTROL_TOKEN, HEADER_CANARY]);
-    let traces: Vec<String> = secrets.flat_map(traces).collect();
-    let searched = aho_corasick::AhoCorasick::builder().ascii_case_insensitive(true).build(&traces).unwrap();
+    assert!(ran.stderr.contains("checks done"), "no progress: {}", ran.stderr);
+    assert!(ran.file("events.jsonl").contains("check_ended"), "no events");
     for (place, text) in ran.outputs() {
-        // A report in JSON spells what it quotes once more.
-        let unquoted = text.replace("\\\\", "\\").replace("\\\"", "\"");
-        for text in [text.as_str(), unquoted.as_str()] {
-            let found = searched.find(text).map(|found| &traces[found.pattern()]);
-            assert_eq!(found, None, "in {place} of a target that answers {status}");
-        }
+        search.assert_nothing_in(&format!("{place} of a target that answers {status}"), &text);
     }
     for check in &ran.report().checks {
         for exchange in &check.evidence.exchanges {
-            assert_no_secret_in_bytes(exchange, &searched);
+            assert_no_secret_in_bytes(exchange, &search.searched);
         }
     }
 }
 
+/// What a run writes to stderr where that is a terminal.
+fn on_a_terminal(target: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("target.toml"), target).unwrap();
+    let program = env!("CARGO_BIN_EXE_hookproof");
+    let arguments = ARGUMENTS.map(|word| format!("'{word}'")).join(" ");
+    let command = format!("'{program}' check --target target.toml {arguments} > said.txt");
+    let run = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "typescript.txt"])
+        .current_dir(folder.path())
+        .env("HOOKPROOF_CONTROL_TOKEN", CONTROL_TOKEN)
+        .env("TERM", "xterm-256color")
+        .env_remove("GITHUB_ACTIONS")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = std::fs::read_to_string(folder.path().join("said.txt")).unwrap();
+    assert!(said.contains("target hostile"), "the run did not come about: {said} {}", text(&run.stdout));
+    text(&run.stdout)
+}
+
 /// A body that is no text is kept in base64, which must not hide anything either.
-fn assert_no_secret_in_bytes(exchange: &hookproof::evidence::Exchange, searched: &aho_corasick::AhoCorasick) {
+fn assert_no_secret_in_bytes(exchange: &hookproof::evidence::Exchange, searched: &AhoCorasick) {
     let body = exchange.response.as_ref().map(|response| &response.body);
     let Some(hookproof::evidence::Body::Base64(text)) = body else { return };
     let bytes = STANDARD.decode(text).unwrap();
     assert!(searched.find(&bytes).is_none(), "{}", exchange.label);
     let narrow: Vec<u8> = bytes.into_iter().filter(|byte| *byte != 0).collect();
     assert!(searched.find(&narrow).is_none(), "{}: UTF-16", exchange.label);
+}
+
+/// A bar instead of lines, which is drawn while the checks run: before it is known which secrets there will be.
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_on_a_terminal_shows_no_secret() {
+    let told = Told::default();
+    let middle = Middle::start(Plan { api: echo(&told, "400 Bad Request", false), control: noting(&told) }).await;
+    let target = with_headers(&middle);
+    let shown = tokio::task::spawn_blocking(move || on_a_terminal(&target)).await.unwrap();
+    let drawn = shown.contains("\u{1b}[") && shown.contains("rndrkit/auth/");
+    assert!(drawn, "no bar with the checks under way: {shown}");
+    Search::of(&told).assert_nothing_in("the bar", &shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,6 +77,19 @@ pub(crate) fn kept_alive(answer: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(answer).replace("connection: close\r\n", "").into_bytes()
 }
 
+/// An answer with so many spaces more at the end of its body, which do not change the JSON in it.
+pub(crate) fn spaced_out(answer: &[u8], spaces: usize) -> Vec<u8> {
+    const END: &[u8] = b"\r\n\r\n";
+    let body = answer.windows(END.len()).position(|window| window == END).map_or(answer.len(), |end| end + END.len());
+    let (head, body) = answer.split_at(body);
+    let kept = |line: &&str| !line.to_ascii_lowercase().starts_with("content-length:") && !line.is_empty();
+    let head = String::from_utf8_lossy(head);
+    let lines: Vec<&str> = head.split("\r\n").filter(kept).collect();
+    let length = body.len() + spaces;
+    [format!("{}\r\ncontent-length: {length}\r\n\r\n", lines.join("\r\n")).as_bytes(), body, &b" ".repeat(spaces)]
+        .concat()
+}
+
 /// Holds each answer back until the next request of its connection, so that every answer belongs to another request.
 pub(crate) fn one_behind() -> Answering {
     let held = Arc::new(tokio::sync::Mutex::new(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()));

@@ -36,6 +36,7 @@ mod proof;
 mod reports;
 mod snapshots;
 mod tidy;
+mod tls;
 
 use std::time::Duration;
 

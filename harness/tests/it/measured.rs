@@ -19,6 +19,8 @@ pub(crate) struct Ran {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) took: Duration,
+    /// What `--run-time` allowed.
+    pub(crate) run_time: Duration,
     /// The most memory (KiB) it had at a time.
     pub(crate) peak_kib: u64,
     pub(crate) folder: tempfile::TempDir,
@@ -78,6 +80,7 @@ impl Ran {
             stdout: text(&reading.join().unwrap()),
             stderr: text(&complaining.join().unwrap()),
             took: began.elapsed(),
+            run_time: run_time(arguments),
             peak_kib,
             folder,
         }
@@ -129,6 +132,16 @@ impl Ran {
         let verified = crate::cli::hookproof(self.folder.path(), &["verify", "report.json"]);
         assert_eq!(verified.status.code(), Some(0), "{what}: {}", text(&verified.stdout));
     }
+}
+
+/// What is written after `--run-time`, in whole seconds or minutes.
+fn run_time(arguments: &[&str]) -> Duration {
+    let words = arguments.iter().skip_while(|word| **word != "--run-time").nth(1);
+    let seconds = words.and_then(|words| match words.strip_suffix("min") {
+        Some(minutes) => Some(minutes.parse::<u64>().ok()? * 60),
+        None => words.strip_suffix('s')?.parse().ok(),
+    });
+    Duration::from_secs(seconds.unwrap_or_else(|| panic!("no time for --run-time in {arguments:?}")))
 }
 
 /// The peak memory of a process so far; 0 once it has ended.

@@ -11,6 +11,8 @@ use hookproof::runner::{self, Pace, open};
 use hookproof::target::protocol::Method;
 use reference_server::Parts;
 
+use crate::cli::CONTROL_TOKEN;
+use crate::middle::{Answering, Middle, Plan as MiddlePlan, honest};
 use crate::{settings, uninterrupted};
 
 /// Requests that observing both APIs may take, so that a run stays quick.
@@ -83,4 +85,46 @@ async fn one_api_alone_is_observed_alone() {
     let seen = profile(Some(Api::Craftkit), 1).await;
     let ids: BTreeSet<&str> = seen.observations.iter().map(|seen| seen.id.as_str()).collect();
     assert_eq!(ids, observed::CRAFTKIT.iter().map(|probe| probe.id).collect());
+}
+
+/// Passes fixture calls on with a plan that the reference knows in the place of this one.
+fn taking(plan: &'static str, for_plan: &'static str) -> Answering {
+    Arc::new(move |stream, mut asked| {
+        Box::pin(async move {
+            // As long as before, so that the head stays true.
+            let (unknown, known) = (format!("\"{plan}\""), format!("\"{for_plan}\""));
+            let known = format!("{known:<width$}", width = unknown.len());
+            asked.raw = String::from_utf8(asked.raw).unwrap().replace(&unknown, &known).into_bytes();
+            honest()(stream, asked).await
+        })
+    })
+}
+
+/// What is observed of cancelled plans through fixtures like these.
+async fn cancelled_plan(control: Answering) -> String {
+    let middle = Middle::start(MiddlePlan { api: honest(), control }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("target.toml");
+    std::fs::write(&path, middle.target_file("")).unwrap();
+    let config = hookproof::config::read(&path, false, |_| Some(CONTROL_TOKEN.to_owned())).unwrap();
+    let target = open::configured(config, settings(1)).await.unwrap();
+    let pace = Pace { patience: Duration::ZERO, run_time: runner::RUN_TIME_MAX };
+    let profile = observe::run(&target.world, Some(Api::Rndrkit), pace, &uninterrupted()).await;
+    target.close().await;
+    let found = profile.observations.into_iter().find(|seen| seen.id == "rndrkit.observe.plan-cancelled");
+    found.unwrap().value
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_plan_is_observed_only_where_fixtures_know_it_from_one_that_there_is_not() {
+    const CANCELLED: &str = "agency_plus_cancelled";
+    assert_eq!(cancelled_plan(taking(CANCELLED, "agency_plus")).await, "accepted");
+    let refused = cancelled_plan(taking(CANCELLED, "starter")).await;
+    assert_eq!(refused, "403 Webhook refresh requires Agency+ plan");
+    let (known, any) = (taking(CANCELLED, "agency_plus"), taking("platinum", "pro"));
+    let both: Answering = Arc::new(move |stream, asked| {
+        let is_cancelled = asked.body_text().contains(CANCELLED);
+        if is_cancelled { known(stream, asked) } else { any(stream, asked) }
+    });
+    assert_eq!(cancelled_plan(both).await, "not observed: the fixtures take any text for a plan");
 }

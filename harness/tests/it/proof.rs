@@ -112,3 +112,43 @@ fn essence(results: &[Good]) -> Vec<(&'static str, Vec<Finding>)> {
 async fn two_runs_with_one_seed_find_the_same() {
     assert_eq!(essence(&on_the_reference().await), essence(&on_the_reference().await));
 }
+
+/// Where the room for long answers is full, later ones are missing: one of them, or all from some moment on.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_there_was_no_room_for_break_no_rule() {
+    /// Places tried for each check.
+    const PLACES: usize = 20;
+    let mut problems = Vec::new();
+    for Good(result) in on_the_reference().await {
+        let (check, count) = (result.check, result.evidence.exchanges.len());
+        for from in (0..count).step_by((count / PLACES).max(1)) {
+            for until in [from + 1, count] {
+                let mut evidence = result.evidence.clone();
+                for exchange in &mut evidence.exchanges[from..until] {
+                    exchange.response = None;
+                    exchange.error = Some("there is no room for it".to_owned());
+                }
+                let findings = (check.judge)(&evidence);
+                let red = red(&findings);
+                if !red.is_empty() {
+                    problems.push(format!("{}: without the answers {from} to {until} of {count}: {red:?}", check.id));
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// A token may stand in the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_which_only_the_beginning_was_kept_shows_not_that_it_holds_no_token() {
+    const RULE: &str = "rndrkit.tokens.shown-once";
+    let (_, run) = judge(Parts::reference(), &[RULE], 1).await;
+    let result = run.results.into_iter().find(|result| result.check.rules == [RULE]).unwrap();
+    let mut evidence = result.evidence;
+    let response = evidence.exchanges[0].response.as_mut().unwrap();
+    response.body = response.body.clone().shortened();
+    let findings = (result.check.judge)(&evidence);
+    let worst = hookproof::verdict::worst(&findings).map(|finding| finding.status);
+    assert_eq!(worst, Some(Status::Inconclusive), "{findings:#?}");
+}

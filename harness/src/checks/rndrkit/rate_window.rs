@@ -402,7 +402,9 @@ impl<'a> Windows<'a> {
         self.next_rule();
         let fill = self.judge.all("next/fill");
         let over = self.is_after("next/first", "next/fill", WINDOW_MS);
-        let spent = fill.last().is_some_and(|last| self.limit.refusal.read(last.exchange) == Answer::Refused);
+        let is_refused = |seen: &Seen<'_>| self.limit.refusal.read(seen.exchange) == Answer::Refused;
+        // Where the first that was not served was not refused, either, nobody knows whether it counted.
+        let spent = fill.get(leading(&fill)).is_some_and(is_refused) && fill.last().is_some_and(is_refused);
         let whole = leading(&fill) == self.limit.served;
         let beyond = leading(&fill) > self.limit.served;
         let found = in_numbers(&fill);

@@ -302,8 +302,12 @@ fn judge_shown_once(evidence: &Evidence) -> Vec<Finding> {
             continue;
         };
         let (Body::Text(body) | Body::Base64(body) | Body::Cut { first: body, .. }) = &response.body;
-        let found = actual(exchange);
-        judge.rule(rule).that(!body.contains(MARK), expected, found, Some(at));
+        let (found, shows) = (actual(exchange), body.contains(MARK));
+        if matches!(response.body, Body::Cut { .. }) && !shows {
+            judge.rule(rule).inconclusive(format!("only the beginning was kept: {found}"));
+        } else {
+            judge.rule(rule).that(!shows, expected, found, Some(at));
+        }
     }
     judge.findings()
 }

@@ -235,6 +235,19 @@ fn other_words_of_the_refusal_are_no_concern_of_the_window() {
 }
 
 #[test]
+fn an_answer_lost_while_the_next_window_fills_breaks_no_rule() {
+    let good = evidence_of(&|| fixed(TEN, WINDOW_MS), 0, 0);
+    let filling: Vec<usize> = good.step("next/fill").map(|(at, _)| at).collect();
+    assert!(filling.len() > TEN);
+    for lost in filling {
+        let mut evidence = good.clone();
+        evidence.exchanges[lost].response = None;
+        let findings = judge_window(&evidence);
+        assert!(findings.iter().all(|finding| !finding.status.is_red()), "without {lost}: {findings:#?}");
+    }
+}
+
+#[test]
 fn limits_of_nine_and_eleven_are_no_concern_of_the_window() {
     check(&|| fixed(9, WINDOW_MS), &[&[]]);
     check(&|| fixed(11, WINDOW_MS), &[&[]]);

@@ -34,8 +34,8 @@ const FIRST: &str = "with-idempotency-key";
 const SECOND: &str = "with-idempotency-key-again";
 /// Methods besides POST and OPTIONS, which a preflight request is about.
 const METHODS: [&str; 5] = ["GET", "HEAD", "PUT", "PATCH", "DELETE"];
-/// Requests at once that look for a limit.
-const BURST: usize = 40;
+/// Requests at once that look for a limit: more than any rule sends to one token, and as many as a limit for a minute often allows.
+const BURST: usize = 64;
 /// Status of a request beyond a limit.
 const LIMITED: u16 = 429;
 

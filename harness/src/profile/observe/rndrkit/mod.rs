@@ -4,6 +4,7 @@ pub mod body;
 pub mod cost;
 pub mod http;
 pub mod order;
+pub mod plans;
 pub mod quota;
 pub mod revoked;
 pub mod tokens;
@@ -20,6 +21,7 @@ pub const OBSERVERS: &[&[Check]] = &[
     revoked::OBSERVERS,
     body::OBSERVERS,
     tokens::OBSERVERS,
+    plans::OBSERVERS,
     quota::OBSERVERS,
     http::OBSERVERS,
 ];

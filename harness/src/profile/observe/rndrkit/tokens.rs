@@ -1,12 +1,11 @@
 //! How a token may be spelled in its header.
 
 use super::super::reading::said;
-use super::super::{NOT_OBSERVED, ask_first, observer};
+use super::super::{ask_first, observer};
 use super::body::kinds;
 use crate::api::Api;
 use crate::checks::rndrkit::{anonymous, urls, valid};
 use crate::checks::{Check, Needs};
-use crate::evidence::Evidence;
 use crate::gather::{Domain, DomainWish, Gather, Stop};
 use crate::target::http::Request;
 use crate::target::protocol::Method;
@@ -21,7 +20,6 @@ const SPELLING: Check = observer!(
     {
         "rndrkit.observe.bearer-case" => said,
         "rndrkit.observe.bearer-spaces" => |evidence, slug| kinds(evidence, slug, &[TWO_SPACES, SPACE_AFTER]),
-        "rndrkit.observe.plan-cancelled" => |evidence, _| no_method_cancels(evidence),
     }
 );
 
@@ -45,9 +43,4 @@ async fn gather_spelling(g: &mut Gather) -> Result<(), Stop> {
 
 fn spelled(label: &str, domain: &mut Domain, header: String) -> Request {
     anonymous(label, &urls(&domain.fresh_pages(1))).header("Authorization", header)
-}
-
-/// The fixture protocol knows plans and no subscriptions, so that a cancelled one cannot be asked for.
-fn no_method_cancels(_: &Evidence) -> String {
-    format!("{NOT_OBSERVED}no fixture method cancels a plan")
 }
