@@ -98,6 +98,16 @@ const TYPES: Check = Check {
             apply: |evidence| turn_accepted(evidence, "month-13/date"),
         },
         Sabotage {
+            defect: "looks at the date of a datetime only",
+            turns_red: &[FORMATS],
+            apply: |evidence| turn_accepted(evidence, "hour-25/datetime"),
+        },
+        Sabotage {
+            defect: "takes every text with an @ for an address",
+            turns_red: &[FORMATS],
+            apply: |evidence| turn_accepted(evidence, "nowhere/email"),
+        },
+        Sabotage {
             defect: "takes a data URI for the URL of an image",
             turns_red: &[FORMATS],
             apply: |evidence| turn_accepted(evidence, "data-uri/image"),
@@ -176,8 +186,11 @@ fn cases() -> Vec<Case> {
         case("word", "date", json!("tomorrow"), Shows::ShouldLackFormat),
         case("month-13", "date", json!("2026-13-45"), Shows::ShouldLackFormat),
         case("word", "datetime", json!("tomorrow at noon"), Shows::ShouldLackFormat),
+        case("hour-25", "datetime", json!("2026-03-14T25:61:61Z"), Shows::ShouldLackFormat),
         case("word", "url", json!("not a link"), Shows::ShouldLackFormat),
         case("word", "email", json!("ada at example"), Shows::ShouldLackFormat),
+        case("nobody", "email", json!("@example.com"), Shows::ShouldLackFormat),
+        case("nowhere", "email", json!("ada@"), Shows::ShouldLackFormat),
         case("data-uri", "image", json!("data:image/png;base64,iVBORw0KGgo="), Shows::ShouldLackFormat),
     ];
     for (data_type, _) in fitting() {

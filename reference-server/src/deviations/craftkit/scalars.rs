@@ -290,6 +290,33 @@ pub(super) const DEVIATIONS: &[Deviation] = &[
         },
     },
     Deviation {
+        name: "datetime-by-its-date",
+        defect: "accepts times of day that no clock shows",
+        why: "only what stands before the T is checked",
+        turns_red: &["craftkit.input.formats"],
+        consequences: &[],
+        change: |parts| {
+            tolerating(parts, |variable, value| {
+                let halves = value.as_str().and_then(|text| text.split_once('T'));
+                let dated = halves.is_some_and(|(date, _)| date.parse::<jiff::civil::Date>().is_ok());
+                variable.data_type == DataType::DateTime && dated
+            })
+        },
+    },
+    Deviation {
+        name: "email-by-its-at",
+        defect: "accepts every text with an @ for an e-mail address",
+        why: "whatever else is wrong will show when a mail is sent",
+        turns_red: &["craftkit.input.formats"],
+        consequences: &[],
+        change: |parts| {
+            tolerating(parts, |variable, value| {
+                let has_at = value.as_str().is_some_and(|text| text.contains('@'));
+                variable.data_type == DataType::Email && has_at
+            })
+        },
+    },
+    Deviation {
         name: "empty-manifest-refused",
         defect: "refuses an empty object even where nothing is asked for",
         why: "a body without keys is thought to be a mistake",
