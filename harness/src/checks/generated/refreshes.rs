@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::patience::Patience;
-use super::trial::{Property, gather, judge};
+use super::trial::{Property, gather, judge, turn_one};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, outcome};
 use crate::checks::rndrkit::{offers, refresh, text};
@@ -97,22 +97,9 @@ pub(super) const REFRESHES: Check = Check {
     ],
 };
 
-/// Changes the first answer of one status that shows the rule broken, and no other, once it has another status.
 fn turn(evidence: &mut Evidence, from: u16, to: u16, rule: &str) {
     let turned = Response::json_of(to, &json!({"message": text::QUEUED, "error": text::RATE, "pagesQueued": 1}));
-    for at in 0..evidence.exchanges.len() {
-        if !evidence.exchanges[at].is(from) {
-            continue;
-        }
-        let honest = evidence.exchanges[at].response.replace(turned.clone());
-        let findings = judge::<Refreshes>(&REFRESHES, evidence);
-        let red: Vec<&str> = findings.iter().filter(|one| one.status.is_red()).map(|one| one.rule.as_str()).collect();
-        if !red.is_empty() && red.iter().all(|found| *found == rule) {
-            return;
-        }
-        evidence.exchanges[at].response = honest;
-    }
-    panic!("no answer with {from} shows `{rule}` alone once it is {to}");
+    turn_one::<Refreshes>(&REFRESHES, evidence, from, &turned, rule);
 }
 
 /// What happens, one thing after the other.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::draw::{Seed, Shrinking, drawn, seed};
 use crate::checks::Check;
-use crate::evidence::{Evidence, GeneratedCase};
+use crate::evidence::{Evidence, GeneratedCase, Response};
 use crate::gather::{Gather, Stop};
 use crate::verdict::{Finding, Status, worst};
 
@@ -138,6 +138,26 @@ pub(super) fn judge<P: Property>(check: &Check, evidence: &Evidence) -> Vec<Find
         }
     }
     check.rules.iter().flat_map(|rule| summed(rule, by_rule.remove(*rule).unwrap_or_default())).collect()
+}
+
+/// Puts an answer in the place of the first one of a status where that shows the rule broken, and no other. For sabotages.
+///
+/// # Panics
+/// If there is no such place: the sabotage would show nothing.
+pub(super) fn turn_one<P: Property>(check: &Check, evidence: &mut Evidence, from: u16, turned: &Response, rule: &str) {
+    for at in 0..evidence.exchanges.len() {
+        if !evidence.exchanges[at].is(from) {
+            continue;
+        }
+        let honest = evidence.exchanges[at].response.replace(turned.clone());
+        let findings = judge::<P>(check, evidence);
+        let red: Vec<&str> = findings.iter().filter(|one| one.status.is_red()).map(|one| one.rule.as_str()).collect();
+        if !red.is_empty() && red.iter().all(|found| *found == rule) {
+            return;
+        }
+        evidence.exchanges[at].response = honest;
+    }
+    panic!("no answer with {from} shows `{rule}` alone once it is {}", turned.status);
 }
 
 /// Findings of one rule that a reader needs.
