@@ -134,14 +134,16 @@ impl Ran {
     }
 }
 
-/// What is written after `--run-time`, in whole seconds or minutes.
+/// What is written after `--run-time`, in whole seconds or minutes; what holds without it where it is not there.
 fn run_time(arguments: &[&str]) -> Duration {
-    let words = arguments.iter().skip_while(|word| **word != "--run-time").nth(1);
-    let seconds = words.and_then(|words| match words.strip_suffix("min") {
-        Some(minutes) => Some(minutes.parse::<u64>().ok()? * 60),
-        None => words.strip_suffix('s')?.parse().ok(),
-    });
-    Duration::from_secs(seconds.unwrap_or_else(|| panic!("no time for --run-time in {arguments:?}")))
+    let Some(words) = arguments.iter().skip_while(|word| **word != "--run-time").nth(1) else {
+        return hookproof::runner::RUN_TIME_MAX;
+    };
+    let seconds = match words.strip_suffix("min") {
+        Some(minutes) => minutes.parse::<u64>().ok().map(|minutes| minutes * 60),
+        None => words.strip_suffix('s').and_then(|seconds| seconds.parse().ok()),
+    };
+    Duration::from_secs(seconds.unwrap_or_else(|| panic!("`--run-time {words}` is not read by these tests")))
 }
 
 /// The peak memory of a process so far; 0 once it has ended.
