@@ -124,17 +124,17 @@ async fn measure(kind: Kind, endpoint: Endpoint, length: Duration) -> Sample {
 #[derive(Clone, Copy)]
 enum Durable {
     Store,
-    Row,
+    Pages,
     Log,
 }
 
 impl Durable {
-    const ALL: [Durable; 3] = [Durable::Store, Durable::Row, Durable::Log];
+    const ALL: [Durable; 3] = [Durable::Store, Durable::Pages, Durable::Log];
 
     fn label(self) -> &'static str {
         match self {
             Durable::Store => "the store",
-            Durable::Row => "SQLite, a row a batch",
+            Durable::Pages => "SQLite, its pages alone",
             Durable::Log => "log with fdatasync",
         }
     }
@@ -152,7 +152,7 @@ async fn stores(rounds: usize, length: Duration) {
             let before = child::cpu(std::process::id());
             let rate = match Durable::ALL[place] {
                 Durable::Store => store::sqlite(&path, CONCURRENCY, length).await,
-                Durable::Row => store::floor(store::row(&path), CONCURRENCY, length).await,
+                Durable::Pages => store::floor(store::pages(&path), CONCURRENCY, length).await,
                 Durable::Log => store::floor(store::log(&path), CONCURRENCY, length).await,
             };
             let cpu = child::cpu(std::process::id()) - before;

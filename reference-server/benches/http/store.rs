@@ -1,6 +1,7 @@
 //! The store without a server, beside the least that makes decisions durable: a preallocated log.
 //!
-//! In between stands the least that SQLite can do: the log's own loop, but each batch is committed as one row.
+//! In between stands the least that SQLite can do: the log's own loop, but each batch is committed as pages of one
+//! table, which are written over again and again.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -27,9 +28,11 @@ const PENDING: usize = 8192;
 const MAX_BATCH: usize = 512;
 /// Size of the log; it wraps around.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
-/// Length of SQLite's own log and of the journal before it is emptied, as in the store.
+/// Length of SQLite's own log, as in the store.
 const WAL_BYTES: usize = 8 * 1024 * 1024;
-const JOURNAL_BYTES: usize = 1024 * 1024;
+/// Pages of the journal, and what one holds, as in the store.
+const JOURNAL_PAGES: u32 = 512;
+const CONTENT_BYTES: u32 = 4056;
 
 /// Runs tasks that each make one decision after the other; gives decisions a second.
 async fn run<F: Future<Output = ()> + Send + 'static>(
@@ -121,30 +124,33 @@ pub(crate) fn log(path: &Path) -> Flush {
     })
 }
 
-/// A table that gets one row a batch and is emptied now and then, with the store's settings.
-pub(crate) fn row(path: &Path) -> Flush {
+/// A table whose rows are as long as a page and are overwritten in turn, with the store's settings.
+pub(crate) fn pages(path: &Path) -> Flush {
     let database = rusqlite::Connection::open(path).unwrap();
     let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1500; \
-        CREATE TABLE journal (seq INTEGER PRIMARY KEY, changes BLOB NOT NULL) STRICT;";
+        CREATE TABLE journal (page INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;";
     database.execute_batch(settings).unwrap();
+    let run = |database: &rusqlite::Connection, sql, params: &[&dyn rusqlite::ToSql]| {
+        database.prepare_cached(sql).unwrap().execute(params).unwrap();
+    };
+    for page in 0..JOURNAL_PAGES {
+        run(&database, "INSERT INTO journal VALUES (?1, zeroblob(?2))", &[&page, &CONTENT_BYTES]);
+    }
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     let mut wal = OpenOptions::new().append(true).open(name).unwrap();
     wal.write_all(&vec![0; WAL_BYTES]).unwrap();
     wal.sync_all().unwrap();
-    let mut held = 0;
-    let run = |database: &rusqlite::Connection, sql, params: &[&dyn rusqlite::ToSql]| {
-        database.prepare_cached(sql).unwrap().execute(params).unwrap();
-    };
+    let mut page = 0;
     Box::new(move |batch| {
         run(&database, "BEGIN IMMEDIATE", &[]);
-        if held >= JOURNAL_BYTES {
-            run(&database, "DELETE FROM journal", &[]);
-            held = 0;
+        for part in batch.chunks(CONTENT_BYTES as usize) {
+            let mut content = part.to_vec();
+            content.resize(CONTENT_BYTES as usize, 0);
+            run(&database, "UPDATE journal SET content = ?2 WHERE page = ?1", &[&page, &content]);
+            page = (page + 1) % JOURNAL_PAGES;
         }
-        run(&database, "INSERT INTO journal (changes) VALUES (?1)", &[&batch]);
         run(&database, "COMMIT", &[]);
-        held += batch.len();
     })
 }
 

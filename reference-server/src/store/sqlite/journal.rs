@@ -1,25 +1,35 @@
 //! The journal table: changes that are committed and not yet in their tables.
 //!
-//! A commit that changes rows of several tables writes a page for each of them, and one for each index.
-//! Appended to one table as text, the same changes fill two or three pages, whatever they are about.
+//! A commit that changes rows of several tables writes a page of the file for each of them, and one for each
+//! index. In the journal the same changes fill a page or a few, whatever they are about, and nothing else
+//! changes: its rows are as long as a page holds and are overwritten in place.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{failed, run};
+use super::failed;
 use crate::clock::Millis;
 use crate::store::records::{Refresh, Render, RenderStatus, Usage, Write};
 use crate::store::{Read, StoreError};
 
-/// A row that has become this long is followed by another; SQLite's own limit is a thousand times higher.
-const ROW_BYTES: usize = 1024 * 1024;
+/// Length of a row's content: the longest that leaves a row alone on a page of 4,096 bytes and on no other.
+pub(super) const CONTENT_BYTES: usize = 4056;
 
-/// A change as it stands in the journal.
+/// What comes before the changes: the page's number and how many bytes of changes follow.
+const HEAD_BYTES: usize = 8 + 2;
+
+/// Bytes of changes that a page holds.
+const CHANGE_BYTES: usize = CONTENT_BYTES - HEAD_BYTES;
+
+/// Pages that are kept for being overwritten; those beyond, which huge changes needed, are given back.
+const KEPT_PAGES: i64 = 1024;
+
+/// A change as it stands in the journal. The order of the variants and of their fields is part of the file's format.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum Entry<'a> {
     Window {
         key: Cow<'a, str>,
@@ -37,11 +47,9 @@ enum Entry<'a> {
         paths: Cow<'a, [String]>,
     },
     Render {
-        #[serde(with = "uuid_text")]
-        id: Uuid,
+        id: [u8; 16],
         project: Cow<'a, str>,
-        #[serde(with = "uuid_text")]
-        template: Uuid,
+        template: [u8; 16],
         slug: Cow<'a, str>,
         version: u32,
         idempotency_key: Option<Cow<'a, str>>,
@@ -49,8 +57,7 @@ enum Entry<'a> {
         data: Cow<'a, str>,
     },
     Outcome {
-        #[serde(with = "uuid_text")]
-        render: Uuid,
+        render: [u8; 16],
         status: Cow<'a, str>,
         completed_at: Millis,
     },
@@ -73,18 +80,20 @@ impl<'a> Entry<'a> {
                 paths: (&refresh.paths).into(),
             }),
             Write::InsertRender(render) => Some(Entry::Render {
-                id: render.id,
+                id: render.id.into_bytes(),
                 project: (&render.project).into(),
-                template: render.template_id,
+                template: render.template_id.into_bytes(),
                 slug: (&render.slug).into(),
                 version: render.version,
                 idempotency_key: render.idempotency_key.as_ref().map(Into::into),
                 created_at: render.created_at,
                 data: (&*render.data).into(),
             }),
-            Write::FinishRender { id, status, completed_at } => {
-                Some(Entry::Outcome { render: *id, status: status.name().into(), completed_at: *completed_at })
-            }
+            Write::FinishRender { id, status, completed_at } => Some(Entry::Outcome {
+                render: id.into_bytes(),
+                status: status.name().into(),
+                completed_at: *completed_at,
+            }),
             _ => None,
         }
     }
@@ -103,9 +112,9 @@ impl<'a> Entry<'a> {
             }),
             Entry::Render { id, project, template, slug, version, idempotency_key, created_at, data } => {
                 Write::InsertRender(Render {
-                    id,
+                    id: Uuid::from_bytes(id),
                     project: project.into_owned(),
-                    template_id: template,
+                    template_id: Uuid::from_bytes(template),
                     slug: slug.into_owned(),
                     version,
                     status: RenderStatus::Queued,
@@ -117,8 +126,8 @@ impl<'a> Entry<'a> {
             }
             Entry::Outcome { render, status, completed_at } => {
                 let found = RenderStatus::named(&status);
-                let status = found.ok_or_else(|| failed(READING)(format!("`{status}` is no status of a render")))?;
-                Write::FinishRender { id: render, status, completed_at }
+                let status = found.ok_or_else(|| corrupt(format_args!("`{status}` is no status of a render")))?;
+                Write::FinishRender { id: Uuid::from_bytes(render), status, completed_at }
             }
         })
     }
@@ -128,109 +137,140 @@ const READING: &str = "reading the journal";
 
 /// The changes of one commit on their way into the journal.
 #[derive(Default)]
-pub(super) struct Page {
-    rows: Vec<Vec<u8>>,
+pub(super) struct Changeset {
+    bytes: Vec<u8>,
 }
 
-impl Page {
+impl Changeset {
     /// Adds a change; false for one that has to be made to its table at once.
     pub(super) fn add(&mut self, write: &Write) -> bool {
         let Some(entry) = Entry::of(write) else { return false };
-        if self.rows.last().is_none_or(|row| row.len() >= ROW_BYTES) {
-            self.rows.push(Vec::new());
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() == 0 {
+            bytes.reserve(CONTENT_BYTES);
         }
-        let row = self.rows.last_mut().expect("there is a row that is not full");
-        row.push(if row.is_empty() { b'[' } else { b',' });
-        serde_json::to_writer(row, &entry).expect("entries are plain values with string keys");
+        self.bytes = postcard::to_extend(&entry, bytes).expect("entries are plain values, and memory only grows");
         true
     }
+}
 
-    /// Writes the rows; gives their length in bytes.
-    pub(super) fn append_to(self, connection: &Connection) -> Read<usize> {
-        let step = failed("appending to the journal");
-        let mut bytes = 0;
-        for mut row in self.rows {
-            row.push(b']');
-            bytes += row.len();
-            let text = String::from_utf8(row).expect("JSON is written as UTF-8");
-            let mut statement =
-                connection.prepare_cached("INSERT INTO journal (changes) VALUES (?1)").map_err(&step)?;
-            statement.execute([text]).map_err(&step)?;
+/// Where the journal goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// Pages in use, from the first.
+    pub(super) pages: i64,
+    /// The number of the last page written; numbers rise by one from page to page, over folds and restarts.
+    number: i64,
+}
+
+impl Position {
+    /// Writes a commit's changes; gives the position after them.
+    pub(super) fn append(mut self, connection: &Connection, changes: &Changeset) -> Read<Position> {
+        let step = failed("writing to the journal");
+        let mut content = [0; CONTENT_BYTES];
+        for part in changes.bytes.chunks(CHANGE_BYTES) {
+            self.pages += 1;
+            self.number += 1;
+            let length = u16::try_from(part.len()).expect("a page's part is shorter than a page");
+            content[..8].copy_from_slice(&self.number.to_le_bytes());
+            content[8..HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
+            content[HEAD_BYTES..HEAD_BYTES + part.len()].copy_from_slice(part);
+            content[HEAD_BYTES + part.len()..].fill(0);
+            // An update that changes no length overwrites in place.
+            let overwrite = "UPDATE journal SET content = ?2 WHERE page = ?1";
+            let add = "INSERT INTO journal (page, content) VALUES (?1, ?2)";
+            let values = params![self.pages, &content[..]];
+            let mut statement = connection.prepare_cached(overwrite).map_err(&step)?;
+            if statement.execute(values).map_err(&step)? == 0 {
+                connection.prepare_cached(add).map_err(&step)?.execute(values).map_err(&step)?;
+            }
         }
-        Ok(bytes)
+        Ok(self)
+    }
+
+    /// Notes that everything in the journal is in its tables; gives the position from which it is overwritten.
+    pub(super) fn clear(self, connection: &Connection) -> Read<Position> {
+        let step = failed("clearing the journal");
+        let note = "INSERT INTO setting (name, value) VALUES ('journal', ?1) \
+                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        connection.prepare_cached(note).map_err(&step)?.execute([self.number]).map_err(&step)?;
+        if self.pages > KEPT_PAGES {
+            let shorten = "DELETE FROM journal WHERE page > ?1";
+            connection.prepare_cached(shorten).map_err(&step)?.execute([KEPT_PAGES]).map_err(&step)?;
+        }
+        Ok(Position { pages: 0, ..self })
     }
 }
 
-/// Everything that the journal holds, in order.
-pub(super) fn read(connection: &Connection) -> Read<Vec<Write>> {
+/// Everything that the journal holds, in order, and the position after it.
+pub(super) fn read(connection: &Connection) -> Read<(Vec<Write>, Position)> {
     let step = failed(READING);
-    let mut statement = connection.prepare("SELECT changes FROM journal ORDER BY seq").map_err(&step)?;
-    let mut rows = statement.query([]).map_err(&step)?;
-    let mut writes = Vec::new();
-    while let Some(row) = rows.next().map_err(&step)? {
-        let text = row.get_ref(0).map_err(&step)?.as_str().map_err(|error| step_failed(&error))?;
-        let entries: Vec<Entry<'_>> = serde_json::from_str(text).map_err(|error| step_failed(&error))?;
-        for entry in entries {
-            writes.push(entry.into_write()?);
+    let folded = "SELECT value FROM setting WHERE name = 'journal'";
+    let folded = connection.query_row(folded, [], |row| row.get(0)).optional().map_err(&step)?;
+    let mut position = Position { pages: 0, number: folded.unwrap_or(0) };
+    let mut statement = connection.prepare("SELECT content FROM journal ORDER BY page").map_err(&step)?;
+    let contents = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).map_err(&step)?;
+    let mut bytes = Vec::new();
+    for content in contents {
+        let content = content.map_err(&step)?;
+        let (number, part) = page(&content).ok_or_else(|| corrupt("a page is cut off"))?;
+        // From here on there is what an earlier round has left.
+        if number <= position.number {
+            break;
         }
+        position = Position { pages: position.pages + 1, number: position.number + 1 };
+        if number != position.number {
+            return Err(corrupt(format_args!("page {} is missing, there is {number} instead", position.number)));
+        }
+        bytes.extend_from_slice(part);
     }
-    Ok(writes)
+    let mut writes = Vec::new();
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let (entry, after) = postcard::take_from_bytes::<Entry<'_>>(rest).map_err(corrupt)?;
+        writes.push(entry.into_write()?);
+        rest = after;
+    }
+    Ok((writes, position))
 }
 
-fn step_failed(cause: &dyn std::fmt::Display) -> StoreError {
+fn corrupt(cause: impl Display) -> StoreError {
     failed(READING)(cause)
 }
 
-/// Empties the journal.
-pub(super) fn clear(connection: &Connection) -> Read<()> {
-    run(connection, "DELETE FROM journal")
-}
-
-/// Ids as the text that everybody knows them by.
-mod uuid_text {
-    use std::borrow::Cow;
-
-    use serde::de::{Deserialize as _, Deserializer, Error as _};
-    use serde::ser::Serializer;
-    use uuid::Uuid;
-
-    pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Uuid::try_parse(&text).map_err(D::Error::custom)
-    }
+/// A page's number and changes; none if it is shorter than it says.
+fn page(content: &[u8]) -> Option<(i64, &[u8])> {
+    let (number, rest) = content.split_first_chunk()?;
+    let (length, changes) = rest.split_first_chunk()?;
+    Some((i64::from_le_bytes(*number), changes.get(..usize::from(u16::from_le_bytes(*length)))?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The bytes are the file's format: what an earlier version has left must be read.
     #[track_caller]
     fn check(write: &Write, expected: &str) {
-        let mut page = Page::default();
-        assert!(page.add(write));
-        assert_eq!(page.rows, [format!("[{expected}").into_bytes()]);
-        let entry: Entry<'_> = serde_json::from_str(expected).expect("an entry");
+        let mut changeset = Changeset::default();
+        assert!(changeset.add(write));
+        assert_eq!(hex::encode(&changeset.bytes), expected);
+        let (entry, rest) = postcard::take_from_bytes::<Entry<'_>>(&changeset.bytes).expect("an entry");
+        assert!(rest.is_empty());
         assert_eq!(&entry.into_write().expect("a change"), write);
     }
 
     #[test]
     fn each_change_of_a_decision_is_read_back_as_it_was_written() {
-        check(
-            &Write::PutWindow { key: "a".to_owned(), state: vec![-1, 2] },
-            r#"{"window":{"key":"a","state":[-1,2]}}"#,
-        );
+        check(&Write::PutWindow { key: "a".to_owned(), state: vec![-1, 2] }, "000161020104");
         check(
             &Write::SetUsage { domain: "a".to_owned(), usage: Usage { renders_used: u64::MAX, period_start: 7 } },
-            r#"{"usage":{"domain":"a","renders_used":18446744073709551615,"period_start":7}}"#,
+            "010161ffffffffffffffffff010e",
         );
         let paths = vec!["/ü".to_owned(), "/\"\u{0}".to_owned()];
         check(
             &Write::AppendRefresh(Refresh { domain: "a".to_owned(), accepted_at: 3, full: true, paths }),
-            r#"{"refresh":{"domain":"a","accepted_at":3,"full":true,"paths":["/ü","/\"\u0000"]}}"#,
+            "020161060102032fc3bc032f2200",
         );
         let render = Render {
             id: Uuid::from_u128(1),
@@ -246,18 +286,18 @@ mod tests {
         };
         check(
             &Write::InsertRender(render),
-            r#"{"render":{"id":"00000000-0000-0000-0000-000000000001","project":"p","template":"00000000-0000-0000-0000-000000000002","slug":"s","version":3,"idempotency_key":"k","created_at":4,"data":"{\"a\":1}"}}"#,
+            "030000000000000000000000000000000101700000000000000000000000000000000201730301016b08077b2261223a317d",
         );
         check(
             &Write::FinishRender { id: Uuid::from_u128(1), status: RenderStatus::Failed, completed_at: 5 },
-            r#"{"outcome":{"render":"00000000-0000-0000-0000-000000000001","status":"failed","completed_at":5}}"#,
+            "0400000000000000000000000000000001066661696c65640a",
         );
     }
 
     #[test]
     fn what_the_control_plane_changes_is_not_for_the_journal() {
-        let mut page = Page::default();
-        assert!(!page.add(&Write::DeleteDomain("a".to_owned())));
-        assert!(page.rows.is_empty());
+        let mut changeset = Changeset::default();
+        assert!(!changeset.add(&Write::DeleteDomain("a".to_owned())));
+        assert!(changeset.bytes.is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
+use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use super::failed;
@@ -50,6 +51,12 @@ pub(super) struct Outcome {
     pub(super) completed_at: Millis,
 }
 
+/// New renders, by their ids.
+pub(super) type Renders = FxHashMap<Uuid, Render>;
+
+/// How renders ended, by their ids.
+pub(super) type Outcomes = FxHashMap<Uuid, Outcome>;
+
 /// What the changes in the journal amount to: of what changes again and again, the last value.
 #[derive(Clone, Default)]
 pub(super) struct Changes {
@@ -57,11 +64,10 @@ pub(super) struct Changes {
     pub(super) usages: HashMap<String, Usage>,
     /// In the order of their acceptance.
     pub(super) refreshes: Vec<Refresh>,
-    /// In the order of their ids, in which their table is kept.
-    pub(super) renders: BTreeMap<Uuid, Render>,
+    pub(super) renders: Renders,
     /// Project and idempotency key of those renders that have one.
     pub(super) keys: HashMap<(String, String), Uuid>,
-    pub(super) outcomes: BTreeMap<Uuid, Outcome>,
+    pub(super) outcomes: Outcomes,
 }
 
 impl Changes {

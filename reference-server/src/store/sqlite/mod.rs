@@ -37,8 +37,11 @@ use view::SqliteView;
 use writer::{Message, Writer};
 
 /// The migrations, in order; `PRAGMA user_version` counts those that were run.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../../migrations/0001_initial.sql"), include_str!("../../../migrations/0002_journal.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../../migrations/0001_initial.sql"),
+    include_str!("../../../migrations/0002_journal.sql"),
+    include_str!("../../../migrations/0003_ring.sql"),
+];
 
 /// Settings of every connection.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -91,7 +94,7 @@ impl SqliteStore {
         let mut connection = connect(path, WRITER_CACHE)?;
         migrate(&mut connection)?;
         preallocate(path).map_err(failed("preallocating the write-ahead log"))?;
-        fold::replay(&connection)?;
+        let journal = fold::replay(&connection)?;
         let live = Live { changes: Changes::default(), queue: Queue::load(&connection)? };
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS);
         let mut readers = Vec::with_capacity(count);
@@ -103,7 +106,7 @@ impl SqliteStore {
         let caches = Arc::new(Caches::default());
         let (sender, receiver) = sync_channel(pending);
         let shared = Arc::new(RwLock::new(live.clone()));
-        let writer = Writer::new(connection, caches.clone(), live, shared.clone(), runtime);
+        let writer = Writer::new(connection, journal, caches.clone(), (live, shared.clone()), runtime)?;
         let thread = std::thread::Builder::new()
             .name("sqlite writer".to_owned())
             .spawn(move || {
@@ -216,6 +219,11 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if missing.is_empty() {
         return Ok(());
     }
+    // The second version wrote its journal as JSON.
+    let unfolded = "SELECT EXISTS (SELECT 1 FROM journal)";
+    if found == 2 && transaction.query_row(unfolded, [], |row| row.get(0)).map_err(&step)? {
+        return Err(StoreError::Database { step: "migrating", cause: UNFOLDED.to_owned() });
+    }
     for migration in missing {
         transaction.execute_batch(migration).map_err(&step)?;
     }
@@ -223,6 +231,10 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.pragma_update(None, "user_version", known).map_err(&step)?;
     transaction.commit().map_err(step)
 }
+
+/// Why a file cannot be migrated whose journal is not empty.
+const UNFOLDED: &str = "the journal holds changes that only the version before this one can read: \
+    start that version on the file and stop it with a signal, then start this one";
 
 /// Turns a failure into an error that says what was being done.
 fn failed<E: std::fmt::Display>(step: &'static str) -> impl Fn(E) -> StoreError {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::cache::insert;
 use crate::secret::Digest;
-use crate::store::records::{Domain, Token};
+use crate::store::records::{Domain, Subscription, Token};
 
 /// What is known of the tables as the batch under way has left them.
 #[derive(Default)]
@@ -18,6 +18,7 @@ pub(super) struct Recent {
     domains: HashMap<String, Domain>,
     windows: HashMap<String, Vec<i64>>,
     revisions: HashMap<Uuid, u64>,
+    subscriptions: HashMap<String, Vec<Subscription>>,
 }
 
 impl Recent {
@@ -46,6 +47,14 @@ impl Recent {
 
     pub(super) fn keep_revision(&mut self, template: Uuid, revision: u64) {
         insert(&mut self.revisions, template, revision);
+    }
+
+    pub(super) fn subscriptions(&self, project: &str) -> Option<Vec<Subscription>> {
+        self.subscriptions.get(project).cloned()
+    }
+
+    pub(super) fn keep_subscriptions(&mut self, project: &str, subscriptions: &[Subscription]) {
+        insert(&mut self.subscriptions, project.to_owned(), subscriptions.to_vec());
     }
 
     /// Forgets everything, as after a change of a table or a rollback.

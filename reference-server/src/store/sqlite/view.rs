@@ -96,7 +96,7 @@ impl<'a> SqliteView<'a> {
     }
 
     /// Tells a writer what was found.
-    fn keep<T>(&self, found: &Option<T>, keep: impl FnOnce(&mut Recent, &T)) {
+    fn keep<T: ?Sized>(&self, found: Option<&T>, keep: impl FnOnce(&mut Recent, &T)) {
         if let (Role::Writer { recent, .. }, Some(found)) = (&self.role, found) {
             keep(&mut recent.borrow_mut(), found);
         }
@@ -163,7 +163,7 @@ impl View for SqliteView<'_> {
                 Ok((token, domain))
             },
         )?;
-        self.keep(&found, |recent, owner| recent.keep_owner(hash, owner));
+        self.keep(found.as_ref(), |recent, owner| recent.keep_owner(hash, owner));
         Ok(found.map(|(token, domain)| (token, self.charged(domain))))
     }
 
@@ -198,7 +198,7 @@ impl View for SqliteView<'_> {
             let (numbers, _) = row.get_ref(0)?.as_blob()?.as_chunks::<8>();
             Ok(numbers.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
         })?;
-        self.keep(&found, |recent, state| recent.keep_window(key, state));
+        self.keep(found.as_deref(), |recent, state| recent.keep_window(key, state));
         Ok(found)
     }
 
@@ -259,7 +259,7 @@ impl View for SqliteView<'_> {
         }
         let sql = "SELECT revision FROM template WHERE id = ?1";
         let found = self.one(sql, [&template.as_bytes()[..]], |row| count(row, 0))?;
-        self.keep(&found, |recent, revision| recent.keep_revision(template, *revision));
+        self.keep(found.as_ref(), |recent, revision| recent.keep_revision(template, *revision));
         Ok(found)
     }
 
@@ -288,7 +288,8 @@ impl View for SqliteView<'_> {
         }
         let row = self.one(
             "SELECT r.id, r.project, r.template, r.slug, r.version, r.idempotency_key, r.created_at, r.data, \
-             o.status, o.completed_at FROM render r LEFT JOIN render_outcome o ON o.render = r.id \
+             coalesce(o.status, r.status), coalesce(o.completed_at, r.completed_at) \
+             FROM render r LEFT JOIN render_outcome o ON o.render = r.id \
              WHERE r.id = ?1",
             [&id.as_bytes()[..]],
             render,
@@ -302,7 +303,8 @@ impl View for SqliteView<'_> {
         }
         let row = self.one(
             "SELECT r.id, r.project, r.template, r.slug, r.version, r.idempotency_key, r.created_at, r.data, \
-             o.status, o.completed_at FROM render r LEFT JOIN render_outcome o ON o.render = r.id \
+             coalesce(o.status, r.status), coalesce(o.completed_at, r.completed_at) \
+             FROM render r LEFT JOIN render_outcome o ON o.render = r.id \
              WHERE r.project = ?1 AND r.idempotency_key = ?2",
             [project, key],
             render,
@@ -336,7 +338,10 @@ impl View for SqliteView<'_> {
     }
 
     fn subscriptions(&self, project: &str) -> Read<Vec<Subscription>> {
-        self.many(
+        if let Some(subscriptions) = self.recent(|recent| recent.subscriptions(project)) {
+            return Ok(subscriptions);
+        }
+        let found = self.many(
             "SELECT id, project, url, secret, events FROM subscription WHERE project = ?1 \
              ORDER BY id",
             [project],
@@ -349,7 +354,9 @@ impl View for SqliteView<'_> {
                     events: json(row, 4)?,
                 })
             },
-        )
+        )?;
+        self.keep(Some(&*found), |recent, found| recent.keep_subscriptions(project, found));
+        Ok(found)
     }
 
     fn due_deliveries(&self, now: Millis, real_now: Millis, limit: u32) -> Read<Vec<Delivery>> {

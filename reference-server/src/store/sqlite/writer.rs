@@ -5,25 +5,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use uuid::Uuid;
 
 use super::apply::apply;
 use super::cache::{Caches, changes_templates};
 use super::fold::fold;
-use super::journal::Page;
+use super::journal::{Changeset, Position};
 use super::live::{Changes, Live};
 use super::recent::Recent;
 use super::view::SqliteView;
-use super::{Read, StoreError, Transaction, View as _, run};
+use super::{Read, StoreError, Transaction, View as _, failed, run};
 use crate::store::records::{Render, Write};
 
 /// Most transactions in one commit. It bounds how long the first of a batch waits for the last.
 const MAX_BATCH: usize = 512;
 
-/// The journal is folded once it is this long. It bounds what a start has to replay, and how long the
-/// decisions that come meanwhile have to wait.
-const JOURNAL_BYTES: usize = 1024 * 1024;
+/// The journal is folded once it has this many pages, of 4 KiB each. It bounds what a start has to replay, and
+/// how long the decisions that come meanwhile have to wait.
+const JOURNAL_PAGES: i64 = 512;
 
 /// The journal is folded once nothing has come for this long.
 const IDLE: Duration = Duration::from_millis(200);
@@ -56,7 +57,9 @@ pub(super) struct Writer {
     live: Live,
     /// What readers see. Tables are changed under its lock, so that tables and changes fit together.
     committed: Arc<RwLock<Live>>,
-    journal_bytes: usize,
+    journal: Position,
+    /// The newest render that is in its table: one that is newer still cannot be there.
+    newest: Option<Uuid>,
     finished: UnboundedSender<Finished>,
 }
 
@@ -64,11 +67,12 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Batch {
     /// Changes for the journal.
-    page: Page,
+    changeset: Changeset,
     /// All changes, in order.
     writes: Vec<Write>,
-    /// How many of them had come when everything before was folded, which changes tables.
-    folded: Option<usize>,
+    /// How many of them had come when everything before was folded, which changes tables; and where the journal
+    /// goes on from there.
+    folded: Option<(usize, Position)>,
     /// Whether cached templates are outdated.
     templates: bool,
 }
@@ -81,23 +85,26 @@ impl Writer {
     /// inside the runtime, which is cheap.
     pub(super) fn new(
         connection: Connection,
+        journal: Position,
         caches: Arc<Caches>,
-        live: Live,
-        committed: Arc<RwLock<Live>>,
+        (live, committed): (Live, Arc<RwLock<Live>>),
         runtime: &tokio::runtime::Handle,
-    ) -> Writer {
+    ) -> Read<Writer> {
+        let newest = newest_render(&connection)?;
         let (finished, mut batches) = unbounded_channel::<Finished>();
         runtime.spawn(async move {
             while let Some(batch) = batches.recv().await {
                 tell(batch);
             }
         });
-        Writer { connection, caches, recent: RefCell::default(), live, committed, journal_bytes: 0, finished }
+        Ok(Writer { connection, caches, recent: RefCell::default(), live, committed, journal, newest, finished })
     }
 
     /// Works until told to close, or until nobody can tell it anything any more.
     pub(super) fn run(mut self, receiver: &Receiver<Message>) {
         let mut open = true;
+        // Whether the last batch had several transactions, so that others are likely to be on their way.
+        let mut crowded = false;
         while open {
             let first = match self.next(receiver) {
                 Ok(first) => first,
@@ -107,6 +114,10 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            if crowded {
+                // Whoever is about to come shall come along: fewer commits with more in each.
+                std::thread::yield_now();
+            }
             let mut batch = Vec::new();
             for message in std::iter::once(first).chain(receiver.try_iter()).take(MAX_BATCH) {
                 match message {
@@ -117,10 +128,11 @@ impl Writer {
                     }
                 }
             }
+            crowded = batch.len() > 1;
             if !batch.is_empty() {
                 self.commit(batch);
             }
-            if self.journal_bytes >= JOURNAL_BYTES {
+            if self.journal.pages >= JOURNAL_PAGES {
                 self.fold_all();
             }
         }
@@ -131,7 +143,7 @@ impl Writer {
     }
 
     fn next(&self, receiver: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
-        if self.journal_bytes == 0 {
+        if self.journal.pages == 0 {
             return receiver.recv().map_err(|_| RecvTimeoutError::Disconnected);
         }
         receiver.recv_timeout(IDLE)
@@ -165,7 +177,7 @@ impl Writer {
 
     /// Folds the journal, if there is anything in it. Failing is no harm: the changes stay where they are.
     fn fold_all(&mut self) {
-        if self.journal_bytes == 0 {
+        if self.journal.pages == 0 {
             return;
         }
         if let Err(error) = self.transact(Writer::fold) {
@@ -219,7 +231,7 @@ impl Writer {
         if let Write::InsertRender(render) = &write {
             self.refuse_known(render)?;
         }
-        if batch.page.add(&write) {
+        if batch.changeset.add(&write) {
             self.live.follow(write.clone());
         } else {
             self.change_tables(&write, batch)?;
@@ -235,7 +247,10 @@ impl Writer {
             Some(key) => view.render_by_key(&render.project, key)?.is_some(),
             None => false,
         };
-        if repeated || view.render(render.id)?.is_some() {
+        // Ids rise with time: nearly every new one is newer than any in the table, which need not be asked then.
+        let known = self.live.changes.renders.contains_key(&render.id)
+            || self.newest.is_some_and(|newest| render.id <= newest) && view.render(render.id)?.is_some();
+        if repeated || known {
             let cause = format!("the render {} or its idempotency key is there already", render.id);
             return Err(StoreError::Database { step: "adding a render", cause });
         }
@@ -255,20 +270,24 @@ impl Writer {
     }
 
     fn fold(&mut self, batch: &mut Batch) -> Read<()> {
+        let mut journal = batch.folded.map_or(self.journal, |(_, journal)| journal);
         if !self.live.changes.is_empty() {
-            fold(&self.connection, &self.live.changes)?;
-            self.live.changes = Changes::default();
+            journal = fold(&self.connection, &self.live.changes, journal)?;
+            let changes = std::mem::take(&mut self.live.changes);
+            // Should the batch be rolled back, this is newer than what the table has, which costs a look now and then.
+            self.newest = self.newest.max(changes.renders.into_keys().max());
             self.recent.borrow_mut().forget();
-            batch.page = Page::default();
+            batch.changeset = Changeset::default();
         }
-        batch.folded = Some(batch.writes.len());
+        batch.folded = Some((batch.writes.len(), journal));
         Ok(())
     }
 
     /// Commits, and only then lets readers see it.
     fn publish(&mut self, batch: Batch) -> Read<()> {
-        let Batch { page, writes, folded, templates } = batch;
-        let added = page.append_to(&self.connection)?;
+        let Batch { changeset, writes, folded, templates } = batch;
+        let journal = folded.map_or(self.journal, |(_, journal)| journal);
+        let journal = journal.append(&self.connection, &changeset)?;
         let mut committed = if folded.is_some() {
             let committed = lock(&self.committed);
             run(&self.connection, "COMMIT")?;
@@ -281,11 +300,10 @@ impl Writer {
         self.caches.committed(templates);
         if folded.is_some() {
             committed.changes = Changes::default();
-            self.journal_bytes = 0;
         }
-        self.journal_bytes += added;
+        self.journal = journal;
         for (place, write) in writes.into_iter().enumerate() {
-            if folded.is_none_or(|folded| place >= folded) {
+            if folded.is_none_or(|(folded, _)| place >= folded) {
                 committed.follow(write);
             } else {
                 committed.queue.follow(&write);
@@ -293,6 +311,12 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn newest_render(connection: &Connection) -> Read<Option<Uuid>> {
+    let step = failed("looking for the newest render");
+    let sql = "SELECT id FROM render ORDER BY id DESC LIMIT 1";
+    connection.query_row(sql, [], |row| Ok(Uuid::from_bytes(row.get(0)?))).optional().map_err(step)
 }
 
 fn lock(live: &RwLock<Live>) -> RwLockWriteGuard<'_, Live> {
