@@ -19,6 +19,7 @@ use reference_server::store::SharedStore;
 use reference_server::{ClockKind, Config, ControlToken, Limits, Parts, StoreKind};
 
 use crate::absent::absent;
+use crate::rules;
 
 /// Opens the control plane of every server here.
 pub(crate) const CONTROL: &str = "control-token-of-the-bench";
@@ -35,19 +36,22 @@ pub(crate) enum Kind {
     Memory,
     /// The same router with a store that keeps nothing.
     Absent,
+    /// Plain hyper with the rules that a request has to pass, and nothing else.
+    Rules,
     /// A bare hyper service that reads the request and answers a constant.
     Hyper,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 4] = [Kind::Sqlite, Kind::Memory, Kind::Absent, Kind::Hyper];
+    pub(crate) const ALL: [Kind; 5] = [Kind::Sqlite, Kind::Memory, Kind::Absent, Kind::Rules, Kind::Hyper];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Kind::Sqlite => "(a) SQLite, durable",
             Kind::Memory => "(b) in memory",
             Kind::Absent => "(c) without a store",
-            Kind::Hyper => "(d) bare hyper",
+            Kind::Rules => "(d) hyper and the rules",
+            Kind::Hyper => "(e) bare hyper",
         }
     }
 
@@ -56,6 +60,7 @@ impl Kind {
             Kind::Sqlite => "sqlite",
             Kind::Memory => "memory",
             Kind::Absent => "absent",
+            Kind::Rules => "rules",
             Kind::Hyper => "hyper",
         }
     }
@@ -128,7 +133,8 @@ pub(crate) fn serve(kind: Kind, path: &Path) {
         let store = match kind {
             Kind::Sqlite => StoreKind::File(path.to_owned()),
             Kind::Memory | Kind::Absent => StoreKind::Memory,
-            Kind::Hyper => return constant().await,
+            Kind::Rules => return plain(rules::answer).await,
+            Kind::Hyper => return plain(constant).await,
         };
         let config = Config {
             store,
@@ -141,7 +147,7 @@ pub(crate) fn serve(kind: Kind, path: &Path) {
         let limiter = Arc::new(FixedWindow { limit: i64::MAX, window: WINDOW });
         let replaced: Option<fn(SharedStore) -> SharedStore> = match kind {
             Kind::Absent => Some(absent),
-            Kind::Sqlite | Kind::Memory | Kind::Hyper => None,
+            Kind::Sqlite | Kind::Memory | Kind::Rules | Kind::Hyper => None,
         };
         let parts = Parts { limiter, store: replaced, ..Parts::reference() };
         let server = reference_server::start(config, parts).await.unwrap();
@@ -159,7 +165,11 @@ fn wait() {
 /// As long as the hook's answer.
 const ANSWER: &[u8] = br#"{"id":"01933333-3333-7333-b333-333333333333","status":"queued","pollUrl":"http://127.0.0.1:40000/v1/renders/01933333-3333-7333-b333-333333333333"}"#;
 
-async fn constant() {
+/// Serves with hyper alone.
+async fn plain<F>(answer: fn(Request<Incoming>) -> F)
+where
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
     let accepting = async {
@@ -177,7 +187,7 @@ async fn constant() {
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn constant(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     // A client here never breaks a request off.
     let _ = request.into_body().collect().await.unwrap();
     let mut response = Response::new(Full::new(Bytes::from_static(ANSWER)));

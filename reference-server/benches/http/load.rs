@@ -79,7 +79,9 @@ pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr)
         Endpoint::Refused => vec![post(server, "/api/webhook/refresh", "", TWO_PATHS)],
         Endpoint::Refresh => {
             let tokens = match kind {
-                Kind::Hyper | Kind::Absent => vec!["rk_wh_0123456789abcdef0123456789abcdef".to_owned(); DOMAINS],
+                Kind::Hyper | Kind::Rules | Kind::Absent => {
+                    vec!["rk_wh_0123456789abcdef0123456789abcdef".to_owned(); DOMAINS]
+                }
                 Kind::Sqlite | Kind::Memory => {
                     let made = control(server, "domain.create", &json!({}), DOMAINS).await;
                     made.iter().map(|domain| text(&domain["tokens"][0]["token"])).collect()
@@ -89,7 +91,7 @@ pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr)
         }
         Endpoint::Hook => {
             let made = match kind {
-                Kind::Hyper | Kind::Absent => {
+                Kind::Hyper | Kind::Rules | Kind::Absent => {
                     vec![
                         json!({"inbound_token": "0123456789abcdef0123456789abcdef", "inbound_secret": SECRET});
                         TEMPLATES

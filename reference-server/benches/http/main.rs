@@ -14,6 +14,7 @@ mod absent;
 mod child;
 mod load;
 mod restart;
+mod rules;
 mod store;
 
 use std::path::Path;
@@ -68,7 +69,7 @@ fn option<T: std::str::FromStr>(arguments: &[String], name: &str) -> Option<T> {
 }
 
 async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
-    let mut samples: [Vec<Sample>; 4] = Default::default();
+    let mut samples: [Vec<Sample>; 5] = Default::default();
     for round in 0..rounds {
         for step in 0..Kind::ALL.len() {
             let place = (round + step) % Kind::ALL.len();
@@ -77,23 +78,25 @@ async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
     }
     println!("{endpoint}");
     println!(
-        "  {:<22} {:>11} {:>8} {:>9} {:>9} {:>9}",
+        "  {:<23} {:>11} {:>8} {:>9} {:>9} {:>9}",
         "", "decisions/s", "of hyper", "CPU us/rq", "of hyper", "peak MiB"
     );
-    let [sqlite, memory, absent, hyper] = &samples;
+    let [sqlite, memory, absent, rules, hyper] = &samples;
     let (rate_of_hyper, cpu_of_hyper) = (median(hyper, |s| s.per_second), median(hyper, |s| s.cpu_micros));
     for (kind, samples) in Kind::ALL.iter().zip(&samples) {
         let (rate, cpu) = (median(samples, |s| s.per_second), median(samples, |s| s.cpu_micros));
         let peak = median(samples, |s| s.peak_mib);
         println!(
-            "  {:<22} {rate:>11.0} {:>8.2} {cpu:>9.2} {:>9.2} {peak:>9.1}",
+            "  {:<23} {rate:>11.0} {:>8.2} {cpu:>9.2} {:>9.2} {peak:>9.1}",
             kind.label(),
             rate / rate_of_hyper,
             cpu / cpu_of_hyper
         );
     }
     println!("  (a) has {} of the rate of (b)", side_by_side(sqlite, memory, |s| s.per_second));
-    println!("  (c) takes {} of the CPU of (d)\n", side_by_side(absent, hyper, |s| s.cpu_micros));
+    println!("  (a) has {} of the rate of (c)", side_by_side(sqlite, absent, |s| s.per_second));
+    println!("  (c) takes {} of the CPU of (d)", side_by_side(absent, rules, |s| s.cpu_micros));
+    println!("  (c) takes {} of the CPU of (e)\n", side_by_side(absent, hyper, |s| s.cpu_micros));
 }
 
 /// The median of the rounds' ratios, and their range: neighbours make noise for what is measured side by side alike.
@@ -165,7 +168,7 @@ async fn stores(rounds: usize, length: Duration) {
     println!("  {:<22} {:>11} {:>8} {:>17}", "", "decisions/s", "of log", "CPU us/decision");
     for (durable, samples) in Durable::ALL.iter().zip(&samples) {
         let (rate, cpu) = (median(samples, |(rate, _)| *rate), median(samples, |(_, cpu)| *cpu));
-        println!("  {:<22} {rate:>11.0} {:>8.2} {cpu:>17.2}", durable.label(), rate / log);
+        println!("  {:<23} {rate:>11.0} {:>8.2} {cpu:>17.2}", durable.label(), rate / log);
     }
     println!("  the store has {} of the log\n", side_by_side(&samples[0], &samples[2], |(rate, _)| *rate));
 }
