@@ -377,14 +377,13 @@ impl Delivery {
         self.body.size() + headers_size(&self.headers)
     }
 
-    fn cleaned(&self, filter: &SecretFilter) -> Delivery {
-        Delivery {
-            method: filter.text(&self.method),
-            headers: self.headers.iter().map(|(name, value)| (filter.text(name), filter.text(value))).collect(),
-            body: self.body.cleaned(filter),
-            ..self.clone()
-        }
+    fn clean(&mut self, filter: &SecretFilter) -> bool {
+        filter.clean(&mut self.method) | clean_headers(&mut self.headers, filter) | self.body.clean(filter)
     }
+}
+
+fn clean_headers(headers: &mut [(String, String)], filter: &SecretFilter) -> bool {
+    headers.iter_mut().fold(false, |found, (name, value)| filter.clean(name) | filter.clean(value) | found)
 }
 
 impl Evidence {
@@ -412,30 +411,24 @@ impl Evidence {
         }
     }
 
-    /// The same evidence with every secret replaced by its name. Judges read nothing else.
-    pub fn cleaned(&self, filter: &SecretFilter) -> Evidence {
-        Evidence {
-            clock: self.clock,
-            exchanges: self.exchanges.iter().map(|exchange| exchange.cleaned(filter)).collect(),
-            fixtures: self
-                .fixtures
-                .iter()
-                .map(|call| FixtureCall {
-                    label: call.label.clone(),
-                    method: call.method.clone(),
-                    params: filter.value(&call.params),
-                    result: call.result.as_ref().map(|result| filter.value(result)),
-                    refused: call.refused.as_ref().map(|reason| filter.text(reason)),
-                    ..*call
-                })
-                .collect(),
-            deliveries: self.deliveries.iter().map(|delivery| delivery.cleaned(filter)).collect(),
-            cases: self
-                .cases
-                .iter()
-                .map(|case| GeneratedCase { case: filter.value(&case.case), ..case.clone() })
-                .collect(),
+    /// Replaces every secret by its name; true if there was one. Judges read nothing else.
+    pub fn clean(&mut self, filter: &SecretFilter) -> bool {
+        let mut found = false;
+        for exchange in &mut self.exchanges {
+            found |= exchange.clean(filter);
         }
+        for call in &mut self.fixtures {
+            found |= filter.clean_value(&mut call.params);
+            found |= call.result.as_mut().is_some_and(|result| filter.clean_value(result));
+            found |= call.refused.as_mut().is_some_and(|reason| filter.clean(reason));
+        }
+        for delivery in &mut self.deliveries {
+            found |= delivery.clean(filter);
+        }
+        for case in &mut self.cases {
+            found |= filter.clean_value(&mut case.case);
+        }
+        found
     }
 
     /// Changes every exchange of a step; for sabotages.
@@ -489,43 +482,36 @@ impl Evidence {
 }
 
 impl Exchange {
-    fn cleaned(&self, filter: &SecretFilter) -> Exchange {
-        let headers = |headers: &[(String, String)]| -> Vec<(String, String)> {
-            headers.iter().map(|(name, value)| (filter.text(name), filter.text(value))).collect()
-        };
-        Exchange {
-            label: self.label.clone(),
-            request: SentRequest {
-                method: self.request.method.clone(),
-                url: filter.text(&self.request.url),
-                headers: headers(&self.request.headers),
-                body: self.request.body.as_ref().map(|body| body.cleaned(filter)),
-                signed: self.request.signed.clone(),
-            },
-            response: self.response.as_ref().map(|response| Response {
-                status: response.status,
-                headers: headers(&response.headers),
-                body: response.body.cleaned(filter),
-            }),
-            error: self.error.as_ref().map(|error| filter.text(error)),
-            curl: filter.text(&self.curl),
-            ..*self
+    fn clean(&mut self, filter: &SecretFilter) -> bool {
+        let mut found = filter.clean(&mut self.curl) | filter.clean(&mut self.request.url);
+        found |= clean_headers(&mut self.request.headers, filter);
+        found |= self.request.body.as_mut().is_some_and(|body| body.clean(filter));
+        if let Some(response) = &mut self.response {
+            found |= clean_headers(&mut response.headers, filter) | response.body.clean(filter);
         }
+        found | self.error.as_mut().is_some_and(|error| filter.clean(error))
     }
 }
 
 impl Body {
-    fn cleaned(&self, filter: &SecretFilter) -> Body {
-        match self {
-            Body::Text(text) => Body::Text(filter.text(text)),
+    fn clean(&mut self, filter: &SecretFilter) -> bool {
+        let (text, cleaned) = match self {
+            Body::Text(text) => return filter.clean(text),
             // What a secret looks like in base64 depends on how it is spelled within, so the bytes themselves are searched.
-            Body::Base64(text) => match STANDARD.decode(text) {
-                Ok(bytes) => Body::Base64(STANDARD.encode(filter.bytes(&bytes))),
-                Err(_) => Body::Base64(filter.text(text)),
+            Body::Base64(text) => match STANDARD.decode(text.as_bytes()) {
+                Ok(bytes) => {
+                    let cleaned = STANDARD.encode(filter.bytes(&bytes));
+                    (text, cleaned)
+                }
+                Err(_) => return filter.clean(text),
             },
-            Body::Cut { length, sha256, first } => {
-                Body::Cut { length: *length, sha256: sha256.clone(), first: filter.beginning(first) }
+            Body::Cut { first, .. } => {
+                let cleaned = filter.beginning(first);
+                (first, cleaned)
             }
-        }
+        };
+        let found = *text != cleaned;
+        *text = cleaned;
+        found
     }
 }

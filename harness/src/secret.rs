@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::ops::Range;
+use std::ops::{BitOr as _, Range};
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -178,6 +178,29 @@ impl SecretFilter {
         }
         cleaned.extend_from_slice(&bytes[from..]);
         cleaned
+    }
+
+    /// Replaces each secret in a text by its name; true if there was one.
+    pub fn clean(&self, text: &mut String) -> bool {
+        let found = self.first(text.as_bytes(), 0).is_some();
+        if found {
+            *text = self.text(text);
+        }
+        found
+    }
+
+    /// As [`SecretFilter::clean`] in each string of a JSON value, keys included.
+    pub fn clean_value(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => self.clean(text),
+            Value::Array(items) => items.iter_mut().map(|item| self.clean_value(item)).fold(false, bool::bitor),
+            Value::Object(entries) if entries.keys().any(|key| self.first(key.as_bytes(), 0).is_some()) => {
+                *value = self.value(value);
+                true
+            }
+            Value::Object(entries) => entries.values_mut().map(|item| self.clean_value(item)).fold(false, bool::bitor),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
     }
 
     /// Where the first spelling stands from a place on, and its number; of several that begin there the longest.
@@ -433,8 +456,15 @@ mod tests {
 
     #[test]
     fn keys_of_objects_are_cleaned_too() {
-        let cleaned = filter().value(&serde_json::json!({ VALUE: [VALUE] }));
-        assert_eq!(cleaned, serde_json::json!({ "<token:d1.1>": ["<token:d1.1>"] }));
+        let check = |mut value: Value, expected: Value| {
+            assert_eq!(filter().value(&value), expected);
+            assert_eq!(filter().clean_value(&mut value), expected.to_string().contains('<'));
+            assert_eq!(value, expected);
+        };
+        check(serde_json::json!({ VALUE: [VALUE] }), serde_json::json!({ "<token:d1.1>": ["<token:d1.1>"] }));
+        check(serde_json::json!({"a": [1, {"b": VALUE}]}), serde_json::json!({"a": [1, {"b": "<token:d1.1>"}]}));
+        check(serde_json::json!({"a": [VALUE, "b"]}), serde_json::json!({"a": ["<token:d1.1>", "b"]}));
+        check(serde_json::json!({"a": [null, "b"]}), serde_json::json!({"a": [null, "b"]}));
     }
 
     #[test]

@@ -355,14 +355,12 @@ pub fn actual(exchange: &Exchange) -> String {
 }
 
 fn visible(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(BODY_SHOWN_MAX)
-        .flat_map(|character| {
-            if character.is_control() { character.escape_default().collect::<Vec<char>>() } else { vec![character] }
-        })
-        .collect();
-    if text.chars().nth(BODY_SHOWN_MAX).is_some() {
+    let mut characters = text.chars();
+    let mut shown = String::new();
+    for character in characters.by_ref().take(BODY_SHOWN_MAX) {
+        if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    if characters.next().is_some() {
         shown.push('…');
     }
     shown

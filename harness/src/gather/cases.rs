@@ -58,9 +58,9 @@ impl Gather {
         }
     }
 
-    /// Marks the last exchange as one of a target that may not have seen the last change yet.
-    pub fn mark_unsettled(&mut self) {
-        self.evidence.exchanges.last_mut().expect("a request was just sent").label.push_str("/unsettled");
+    /// Marks an exchange, by its place in the evidence, as one of a target that may not have seen the last change yet.
+    pub fn mark_unsettled(&mut self, at: usize) {
+        self.evidence.exchanges[at].label.push_str("/unsettled");
     }
 
     /// Names the step of the last fixture call.

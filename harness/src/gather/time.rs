@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::evidence::ClockKind;
 use crate::target::fixtures::{FixtureError, Fixtures};
@@ -47,6 +47,8 @@ pub struct Timekeeper {
     fixtures: Arc<Fixtures>,
     slots: Arc<Semaphore>,
     state: Mutex<State>,
+    /// A move has ended.
+    moved: Notify,
 }
 
 #[derive(Default)]
@@ -79,6 +81,7 @@ impl Timekeeper {
             fixtures,
             slots: Arc::new(Semaphore::new(jobs)),
             state: Mutex::new(State::default()),
+            moved: Notify::new(),
         })
     }
 
@@ -159,6 +162,7 @@ impl Timekeeper {
         // Counted as running before they know it: the time must not move on before each has had its turn.
         state.running += waiters.len();
         drop(state);
+        self.moved.notify_waiters();
         for waiter in waiters {
             let turn = Turn { keeper: Arc::clone(self), taken: false };
             // A check that is gone drops its turn.
@@ -192,11 +196,9 @@ impl Slot {
         }
         match self.keeper.kind {
             ClockKind::System => {
-                self.step_back();
+                self.rest();
                 tokio::time::sleep(Duration::from_millis(moment - now)).await;
-                self.permit = Some(self.keeper.permit().await);
-                self.keeper.state().running += 1;
-                self.counted = true;
+                self.resume().await;
                 Ok(())
             }
             ClockKind::Manual => self.wait_for_move(moment).await,
@@ -206,7 +208,7 @@ impl Slot {
     async fn wait_for_move(&mut self, moment: u64) -> Result<(), FixtureError> {
         let (sender, receiver) = oneshot::channel();
         self.keeper.state().waiting.entry(moment).or_default().push(sender);
-        self.step_back();
+        self.rest();
         let (turn, told) = receiver.await.expect("a timekeeper answers every waiter before it goes");
         turn.take();
         self.counted = true;
@@ -214,19 +216,36 @@ impl Slot {
         told
     }
 
-    /// Stops counting as running and frees the slot.
-    fn step_back(&mut self) {
+    /// Gives the slot up for a while: the time may move on, and others may run.
+    pub fn rest(&mut self) {
         self.permit.take();
         if std::mem::take(&mut self.counted) {
             self.keeper.state().running -= 1;
         }
         self.keeper.move_on_if_idle();
     }
+
+    /// Waits for a slot again after a rest, and until the time stands still.
+    pub async fn resume(&mut self) {
+        self.permit = Some(self.keeper.permit().await);
+        loop {
+            let moved = self.keeper.moved.notified();
+            {
+                let mut state = self.keeper.state();
+                if !state.advancing {
+                    state.running += 1;
+                    break;
+                }
+            }
+            moved.await;
+        }
+        self.counted = true;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.step_back();
+        self.rest();
     }
 }
 
@@ -276,6 +295,30 @@ mod tests {
         staying.wait(0, 0, 2000).await.unwrap();
         assert_eq!(keeper.advanced_ms(), 2000);
         assert_eq!(keeper.state().running, 1);
+        target.close().await;
+    }
+
+    #[tokio::test]
+    async fn while_a_check_rests_the_time_moves_on_and_it_resumes_once_the_time_stands_still() {
+        let (target, keeper) = keeper(2).await;
+        keeper.announce(2);
+        let (mut resting, mut waiting) = (keeper.begin().await, keeper.begin().await);
+        keeper.state().advancing = true;
+        resting.rest();
+        let resumed = tokio::spawn(async move {
+            resting.resume().await;
+            resting
+        });
+        while keeper.slots.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!resumed.is_finished() && keeper.state().running == 1);
+        keeper.wake(0, Ok(()));
+        let mut resting = resumed.await.unwrap();
+        assert_eq!(keeper.state().running, 2);
+        resting.rest();
+        waiting.wait(0, 0, 1000).await.unwrap();
+        assert_eq!(keeper.advanced_ms(), 1000);
         target.close().await;
     }
 

@@ -225,11 +225,15 @@ async fn run_check(
     for attempt in 1..=ATTEMPTS_MAX {
         let (outcome, gathered) = attempt_once(&world, check, slot, end, &interrupt).await;
         result.not_deleted.extend(delete(&world, gathered.leftovers).await);
+        // Whoever waits for a slot, or for the time to move on, need not wait for the judge.
+        slot = gathered.slot;
+        slot.rest();
         result.book.merge(&gathered.book);
         let mut book = gathered.book;
         book.merge(&world.secrets);
         let filter = book.filter();
-        result.evidence = gathered.evidence.cleaned(&filter);
+        result.evidence = gathered.evidence;
+        result.evidence.clean(&filter);
         result.stopped = None;
         match outcome {
             Outcome::Gathered => result.judge(),
@@ -239,13 +243,13 @@ async fn run_check(
             }
             Outcome::Defect(what) => result.fail_ourselves(&what),
         }
-        slot = gathered.slot;
         let inconclusive = result.is_inconclusive();
         let waits_really = check.needs.moments_ms > 0 && world.timekeeper.kind() == ClockKind::System;
         let last = attempt == ATTEMPTS_MAX || interrupt.borrow().is_some() || end.is_over();
         if !inconclusive || waits_really || last {
             break;
         }
+        slot.resume().await;
     }
     result.duration = began.elapsed();
     result
@@ -345,12 +349,7 @@ impl CheckResult {
 
     /// Replaces further secrets in the evidence, and judges it again if there were any: what is found must follow from what is kept.
     pub fn clean(&mut self, filter: &SecretFilter) {
-        let cleaned = self.evidence.cleaned(filter);
-        if cleaned == self.evidence {
-            return;
-        }
-        self.evidence = cleaned;
-        if self.stopped.is_none() {
+        if self.evidence.clean(filter) && self.stopped.is_none() {
             self.judge();
         }
     }

@@ -181,7 +181,7 @@ pub async fn builtin(parts: reference_server::Parts, settings: RunSettings) -> R
     let control = reference_server::ControlToken::new(token.expose().to_owned());
     let server = reference_server::start(reference_server::Config::ephemeral(control), parts).await?;
     let url = format!("{}/_control", server.base_url());
-    let fixtures = Arc::new(Fixtures::http(&url, token.clone(), settings.fixture_time)?);
+    let fixtures = Arc::new(Fixtures::http_pooled(&url, token.clone(), settings.fixture_time)?);
     let mut secrets = SecretBook::default();
     secrets.add(&token, "control-token");
     let sections = BTreeMap::new();

@@ -16,6 +16,8 @@ use crate::secret::{Secret, SecretFilter};
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// Bytes of an answer; a longer one is none.
 pub const ANSWER_MAX: usize = 1024 * 1024;
+/// A connection that nobody has used for so long is not used again.
+const POOLED_IDLE_MAX: Duration = Duration::from_secs(1);
 /// Values within values in an answer. Deeper ones could be kept in a report, and no reader would read it again.
 const DEPTH_MAX: usize = 64;
 
@@ -108,8 +110,27 @@ impl Fixtures {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub fn http(url: &str, token: Secret, time_max: Duration) -> Result<Fixtures, ClientError> {
-        let client = without_redirects(Connection::Own, url).build()?;
-        let transport = Transport::Http { thread: HttpThread::start()?, client, url: url.to_owned(), token };
+        Fixtures::through(without_redirects(Connection::Own, url), url, token, time_max)
+    }
+
+    /// As [`Fixtures::http`], of a server that surely keeps a connection open that was used a moment ago. Of no other: nobody could say
+    /// whether a call was made over one that turns out to be closed, and it must not be made twice.
+    ///
+    /// # Errors
+    /// If the HTTP client cannot be set up.
+    pub fn http_pooled(url: &str, token: Secret, time_max: Duration) -> Result<Fixtures, ClientError> {
+        let client = without_redirects(Connection::Own, url).pool_max_idle_per_host(usize::MAX);
+        Fixtures::through(client.pool_idle_timeout(POOLED_IDLE_MAX), url, token, time_max)
+    }
+
+    fn through(
+        client: reqwest::ClientBuilder,
+        url: &str,
+        token: Secret,
+        time_max: Duration,
+    ) -> Result<Fixtures, ClientError> {
+        let (client, thread) = (client.build()?, HttpThread::start()?);
+        let transport = Transport::Http { thread, client, url: url.to_owned(), token };
         Ok(Fixtures::over(transport, time_max))
     }
 

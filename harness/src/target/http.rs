@@ -316,7 +316,12 @@ pub(super) fn without_redirects(connections: Connection, url: &str) -> reqwest::
     let builder = if plain { builder.tls_certs_only([]) } else { builder };
     match connections {
         // How long an exchange may take is watched from another thread, so nothing has to watch the connection.
-        Connection::Own => builder.tcp_keepalive(None).tcp_user_timeout(None).pool_max_idle_per_host(0),
+        Connection::Own => builder
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
+            .tcp_user_timeout(None)
+            .pool_max_idle_per_host(0),
         Connection::Kept => builder.pool_max_idle_per_host(1),
     }
 }
@@ -368,7 +373,8 @@ fn method(name: &str) -> reqwest::Method {
 
 /// A shell command that repeats the request; secrets in it are replaced later, with the rest of the evidence.
 fn curl_line(method: &str, url: &str, headers: &[(String, String)], body: Option<&Body>) -> String {
-    let mut line = String::with_capacity(url.len() + body.map_or(0, Body::size) + 64 * (headers.len() + 1));
+    let text = body.and_then(Body::text).map_or(0, str::len);
+    let mut line = String::with_capacity(url.len() + text + 64 * (headers.len() + 1));
     if let Some(Body::Base64(text)) = body {
         line.extend(["printf %s ", &quoted(text), " | base64 -d | "]);
     }

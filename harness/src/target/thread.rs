@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Runs futures on a thread of its own, which ends with it.
 pub struct HttpThread {
-    /// There until it is dropped.
-    runtime: Option<Runtime>,
+    handle: Handle,
+    /// Dropped with this: then the thread ends.
+    _alive: oneshot::Sender<()>,
 }
 
 impl HttpThread {
@@ -18,8 +20,16 @@ impl HttpThread {
     /// # Errors
     /// The operating system's reason if there can be no more threads.
     pub fn start() -> std::io::Result<HttpThread> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("http").enable_all().build()?;
-        Ok(HttpThread { runtime: Some(runtime) })
+        let (alive, gone) = oneshot::channel();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            // An error: the sender is gone.
+            let _ = runtime.block_on(gone);
+            // Names may still be looked up, on threads of their own.
+            runtime.shutdown_background();
+        })?;
+        Ok(HttpThread { handle, _alive: alive })
     }
 
     /// What comes of some work there, or `None` after `time_max`, whatever the thread is busy with by then. The work is given up with
@@ -29,20 +39,10 @@ impl HttpThread {
         time_max: Duration,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let runtime = self.runtime.as_ref().expect("the runtime is there until this is dropped");
-        let mut task = Task(runtime.spawn(work));
+        let mut task = Task(self.handle.spawn(work));
         match tokio::time::timeout(time_max, &mut task.0).await.ok()? {
             Ok(done) => Some(done),
             Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-        }
-    }
-}
-
-impl Drop for HttpThread {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // A thread that is kept busy is not waited for.
-            runtime.shutdown_background();
         }
     }
 }

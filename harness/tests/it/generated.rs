@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
+use hookproof::evidence::Exchange;
 use hookproof::report::Report;
 use hookproof::runner::open::{self, RunSettings};
 use hookproof::runner::select::{Narrowing, select};
@@ -127,6 +128,32 @@ async fn other_seeds_raise_no_alarm_on_the_reference() {
         let defects: Vec<&String> = results.iter().filter_map(|result| result.defect.as_ref()).collect();
         assert!(defects.is_empty(), "{defects:?}");
         assert_eq!(said(&results), "", "seed {seed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_run_side_by_side_and_each_of_them_one_step_after_the_other() {
+    for check in ["rndrkit/generated/interleavings", "craftkit/generated/interleavings"] {
+        let results = generated(Parts::reference(), check, settings(1)).await;
+        let evidence = &results[0].evidence;
+        let belongs = |label: &str, case: &str| label.strip_prefix(case).is_some_and(|rest| rest.starts_with('/'));
+        for case in evidence.cases.iter().map(|case| &case.label) {
+            let requests = evidence.exchanges.iter().filter(|exchange| belongs(&exchange.label, case));
+            let calls = evidence.fixtures.iter().filter(|call| belongs(&call.label, case));
+            let mut steps: Vec<(u64, u64)> = requests.map(|exchange| (exchange.start_ns, exchange.end_ns)).collect();
+            steps.extend(calls.map(|call| (call.start_ns, call.end_ns)));
+            steps.sort_unstable();
+            assert!(steps.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{check}, {case}: {steps:?}");
+        }
+        let mut places = evidence.cases.iter().map(|case| {
+            let of_case = |exchange: &Exchange| belongs(&exchange.label, &case.label);
+            let place = |found: Option<usize>| found.expect("every sequence has requests");
+            let exchanges = &evidence.exchanges;
+            (place(exchanges.iter().position(of_case)), place(exchanges.iter().rposition(of_case)))
+        });
+        let (_, end_of_first) = places.next().expect("there are sequences");
+        let (begin_of_last, _) = places.next_back().expect("there are several");
+        assert!(begin_of_last < end_of_first, "{check}: the last begins only after the end of the first");
     }
 }
 

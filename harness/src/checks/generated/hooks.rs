@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::patience::Patience;
+use super::rounds;
 use super::trial::{Property, gather, judge, turn_one};
 use crate::api::Api;
 use crate::checks::craftkit::bodies::manifest;
@@ -14,7 +15,7 @@ use crate::checks::craftkit::{SIGNATURE, hook, hook_at, sign, signed_hook, varia
 use crate::checks::judge::{Judge, Seen, outcome};
 use crate::checks::rndrkit::offers;
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{Evidence, GeneratedCase, Response, Signed};
+use crate::evidence::{Evidence, Exchange, GeneratedCase, Response, Signed};
 use crate::gather::{Gather, Stop, Template};
 use crate::model::{HookModel, Hooked, Seeing, Sent, Unacceptable};
 use crate::target::http::Request;
@@ -156,10 +157,18 @@ impl Property for Hooks {
     }
 
     async fn try_cases(g: &mut Gather, cases: &[(String, Sequence)]) -> Result<(), Stop> {
-        for (label, sequence) in cases {
-            let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
-            g.keep_case(GeneratedCase { label: label.clone(), case, control: None, stands_for: 0 });
-            Live::open(g, label).await?.run(sequence).await?;
+        for cases in cases.chunks(rounds::AT_A_TIME) {
+            let mut all = Vec::new();
+            for (label, sequence) in cases {
+                let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
+                g.keep_case(GeneratedCase { label: label.clone(), case, control: None, stands_for: 0 });
+                all.push(Live::open(g, label, sequence).await?);
+            }
+            let went = rounds::run(g, &mut all).await;
+            if let Some(last) = all.iter().find(|live| live.down) {
+                last.end_outage(g).await?;
+            }
+            went?;
         }
         Ok(())
     }
@@ -183,17 +192,60 @@ impl Property for Hooks {
 }
 
 /// A sequence under way.
-struct Live<'g> {
-    g: &'g mut Gather,
+struct Live<'c> {
     label: String,
+    steps: &'c [Step],
+    place: usize,
     templates: Vec<Template>,
     model: HookModel,
     patience: Patience,
+    /// The queue is down, for all sequences.
     down: bool,
 }
 
-impl<'g> Live<'g> {
-    async fn open(g: &'g mut Gather, label: &str) -> Result<Live<'g>, Stop> {
+impl rounds::Live for Live<'_> {
+    async fn next(&mut self, g: &mut Gather) -> Result<Option<Request>, Stop> {
+        while let Some(step) = self.steps.get(self.place) {
+            let label = format!("{}/{}", self.label, self.place);
+            match step {
+                Step::Hook { template, sent } => {
+                    let title = format!("Stock {}.{}", self.place, g.evidence().exchanges.len());
+                    let template = &self.templates[template % TEMPLATES.len()];
+                    return Ok(Some(request(&format!("{label}.1"), template, *sent, &title)));
+                }
+                Step::Queue { available } if *available == self.down && offers(g, Method::QueueSet) => return Ok(None),
+                change => self.change(g, &label, change).await?,
+            }
+            self.place += 1;
+        }
+        Ok(None)
+    }
+
+    async fn take(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) {
+        if !self.is_as_expected(g, at, exchange).await {
+            // Nothing follows from what is sent after an answer that was wrong or did not come.
+            self.steps = &[];
+        }
+    }
+
+    /// An outage begins or ends for all. Whoever has not come to its end waits for that.
+    async fn go_on(g: &mut Gather, all: &mut [Self]) -> Result<bool, Stop> {
+        if all.iter().all(|live| live.place >= live.steps.len()) {
+            return Ok(false);
+        }
+        for live in all {
+            if let Some(step) = live.steps.get(live.place) {
+                live.change(g, &format!("{}/{}", live.label, live.place), step).await?;
+                live.place += 1;
+            }
+            live.down = !live.down;
+        }
+        Ok(true)
+    }
+}
+
+impl<'c> Live<'c> {
+    async fn open(g: &mut Gather, label: &str, sequence: &'c Sequence) -> Result<Live<'c>, Stop> {
         let mut templates = Vec::new();
         for published in TEMPLATES {
             let manifest = manifest(&[variable("title", "text", true)], &[]);
@@ -203,78 +255,59 @@ impl<'g> Live<'g> {
         let mut patience = Patience::new(g.world().settle);
         // New templates may not be known at once.
         patience.begin();
-        Ok(Live { label: label.to_owned(), templates, model: HookModel::new(&TEMPLATES), patience, down: false, g })
+        let (label, steps, model) = (label.to_owned(), &sequence.steps[..], HookModel::new(&TEMPLATES));
+        Ok(Live { label, steps, place: 0, templates, model, patience, down: false })
     }
 
-    async fn run(mut self, sequence: &Sequence) -> Result<(), Stop> {
-        let mut going = Ok(());
-        for (place, step) in sequence.steps.iter().enumerate() {
-            let label = format!("{}/{place}", self.label);
-            going = match step {
-                Step::Hook { template, sent } => {
-                    if !self.hook(&format!("{label}.1"), place, template % TEMPLATES.len(), *sent).await {
-                        break;
-                    }
-                    Ok(())
-                }
-                change => self.change(&label, change).await,
-            };
-            if going.is_err() {
-                break;
-            }
+    /// False for an answer that is wrong or did not come.
+    async fn is_as_expected(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> bool {
+        let (Some(status), Some(Step::Hook { template, sent })) = (exchange.status(), self.steps.get(self.place))
+        else {
+            return false;
+        };
+        let template = template % TEMPLATES.len();
+        if self.model.answered(template, *sent, status, Seeing::Settled).is_ok() {
+            self.place += 1;
+            return true;
         }
-        if self.down {
-            self.g.set_queue(true).await?;
-            self.g.label_last_call(format!("{}/end", self.label));
-            // Whoever comes next shall not meet an outage that it did not ask for.
-            let last = request(&format!("{}/end.1", self.label), &self.templates[0], Sent::Signed, "Stock again");
-            self.g.settled(last, |exchange| !exchange.is(503)).await;
+        let before = self.model.answered(template, *sent, status, Seeing::Unsettled).is_ok();
+        let unseen = status == 404;
+        if !(before || unseen) || !self.patience.wait().await {
+            return false;
         }
-        going
+        g.mark_unsettled(at);
+        true
     }
 
-    /// False once an answer was wrong or did not come.
-    async fn hook(&mut self, label: &str, place: usize, template: usize, sent: Sent) -> bool {
-        loop {
-            let number = self.g.evidence().exchanges.len();
-            let request = request(label, &self.templates[template], sent, &format!("Stock {place}.{number}"));
-            let exchange = self.g.send(request).await;
-            let Some(status) = exchange.status() else { return false };
-            if self.model.answered(template, sent, status, Seeing::Settled).is_ok() {
-                return true;
-            }
-            let before = self.model.answered(template, sent, status, Seeing::Unsettled).is_ok();
-            let unseen = status == 404;
-            if !(before || unseen) || !self.patience.wait().await {
-                return false;
-            }
-            self.g.mark_unsettled();
-        }
-    }
-
-    async fn change(&mut self, label: &str, step: &Step) -> Result<(), Stop> {
+    async fn change(&mut self, g: &mut Gather, label: &str, step: &Step) -> Result<(), Stop> {
         let method = if matches!(step, Step::Queue { .. }) { Method::QueueSet } else { Method::TemplateUpdate };
-        if !offers(self.g, method) {
+        if !offers(g, method) {
             return Ok(());
         }
         match step {
             Step::Hook { .. } => return Ok(()),
             Step::Publish { template } => {
                 let template = &self.templates[template % TEMPLATES.len()];
-                self.g.update_template(template, json!({"published": true})).await?;
+                g.update_template(template, json!({"published": true})).await?;
             }
             Step::Enforce { template, enforced } => {
                 let template = &self.templates[template % TEMPLATES.len()];
-                self.g.update_template(template, json!({"require_signature": enforced})).await?;
+                g.update_template(template, json!({"require_signature": enforced})).await?;
             }
-            Step::Queue { available } => {
-                self.g.set_queue(*available).await?;
-                self.down = !available;
-            }
+            Step::Queue { available } => g.set_queue(*available).await?,
         }
-        self.g.label_last_call(label.to_owned());
+        g.label_last_call(label.to_owned());
         apply(&mut self.model, step);
         self.patience.begin();
+        Ok(())
+    }
+
+    /// Whoever comes next shall not meet an outage that it did not ask for.
+    async fn end_outage(&self, g: &mut Gather) -> Result<(), Stop> {
+        g.set_queue(true).await?;
+        g.label_last_call(format!("{}/end", self.label));
+        let last = request(&format!("{}/end.1", self.label), &self.templates[0], Sent::Signed, "Stock again");
+        g.settled(last, |exchange| !exchange.is(503)).await;
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod path_list;
 mod paths;
 mod patience;
 mod refreshes;
+mod rounds;
 mod script;
 mod spelling;
 mod trial;

@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::patience::Patience;
+use super::rounds;
 use super::trial::{Property, gather, judge, turn_one};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, outcome};
 use crate::checks::rndrkit::{offers, refresh, text};
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{ClockKind, Evidence, GeneratedCase, Response};
+use crate::evidence::{ClockKind, Evidence, Exchange, GeneratedCase, Response};
 use crate::gather::{Domain, DomainWish, Gather, Stop, Token};
 use crate::model::{Ask, Counting, Moment, RefreshModel, Refreshed, Seeing, Unacceptable};
 use crate::secret::Secret;
@@ -215,10 +216,14 @@ impl Property for Refreshes {
     }
 
     async fn try_cases(g: &mut Gather, cases: &[(String, Sequence)]) -> Result<(), Stop> {
-        for (label, sequence) in cases {
-            let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
-            g.keep_case(GeneratedCase { label: label.clone(), case, control: None, stands_for: 0 });
-            Live::open(g, label).await?.run(sequence).await?;
+        for cases in cases.chunks(rounds::AT_A_TIME) {
+            let mut all = Vec::new();
+            for (label, sequence) in cases {
+                let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
+                g.keep_case(GeneratedCase { label: label.clone(), case, control: None, stands_for: 0 });
+                all.push(Live::open(g, label, sequence).await?);
+            }
+            rounds::run(g, &mut all).await?;
         }
         Ok(())
     }
@@ -243,16 +248,59 @@ impl Property for Refreshes {
 }
 
 /// A sequence under way.
-struct Live<'g> {
-    g: &'g mut Gather,
+struct Live<'c> {
     label: String,
+    /// What is still to come, the first of it being under way.
+    steps: &'c [Step],
+    place: usize,
+    /// Requests of the step that were answered.
+    answered: usize,
+    /// Where the time passes: up to which moment (ms by which the suite has moved the clock).
+    until_ms: Option<u64>,
     domains: Vec<Domain>,
     model: RefreshModel,
     patience: Patience,
 }
 
-impl<'g> Live<'g> {
-    async fn open(g: &'g mut Gather, label: &str) -> Result<Live<'g>, Stop> {
+impl rounds::Live for Live<'_> {
+    async fn next(&mut self, g: &mut Gather) -> Result<Option<Request>, Stop> {
+        while let Some(step) = self.steps.get(self.place) {
+            let label = format!("{}/{}", self.label, self.place);
+            match step {
+                Step::Refresh { domain, token, ask, times } if self.answered < *times => {
+                    let what = (*domain % DOMAINS, *token % TOKENS, *ask);
+                    return Ok(Some(self.request(&format!("{label}.{}", self.answered + 1), what)));
+                }
+                Step::Refresh { .. } => self.answered = 0,
+                Step::Pass { minutes } => {
+                    if self.is_waiting(g, *minutes) {
+                        return Ok(None);
+                    }
+                }
+                change => self.change(g, &label, change).await?,
+            }
+            self.place += 1;
+        }
+        Ok(None)
+    }
+
+    async fn take(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) {
+        if !self.is_as_expected(g, at, exchange).await {
+            // Nothing follows from what is sent after an answer that was wrong or did not come.
+            self.steps = &[];
+        }
+    }
+
+    async fn go_on(g: &mut Gather, all: &mut [Self]) -> Result<bool, Stop> {
+        let now_ms = g.world().timekeeper.advanced_ms();
+        let Some(next_ms) = all.iter().filter_map(|live| live.until_ms).min() else { return Ok(false) };
+        g.let_pass(next_ms - now_ms).await?;
+        Ok(true)
+    }
+}
+
+impl<'c> Live<'c> {
+    async fn open(g: &mut Gather, label: &str, sequence: &'c Sequence) -> Result<Live<'c>, Stop> {
         let mut domains = Vec::new();
         for number in 1..=DOMAINS {
             domains.push(g.domain(DomainWish::default().pages(PAGES).tokens(TOKENS)).await?);
@@ -260,45 +308,44 @@ impl<'g> Live<'g> {
         }
         let model = RefreshModel::new(g.evidence().clock, Counting::Documented, DOMAINS, TOKENS);
         let patience = Patience::new(g.world().settle);
-        Ok(Live { g, label: label.to_owned(), domains, model, patience })
+        let (label, steps) = (label.to_owned(), &sequence.steps[..]);
+        Ok(Live { label, steps, place: 0, answered: 0, until_ms: None, domains, model, patience })
     }
 
-    async fn run(mut self, sequence: &Sequence) -> Result<(), Stop> {
-        for (place, step) in sequence.steps.iter().enumerate() {
-            let label = format!("{}/{place}", self.label);
-            match step {
-                Step::Refresh { domain, token, ask, times } => {
-                    for number in 1..=*times {
-                        let what = (*domain % DOMAINS, *token % TOKENS, *ask);
-                        if !self.refresh(&format!("{label}.{number}"), what).await {
-                            return Ok(());
-                        }
-                    }
-                }
-                change => self.change(&label, change).await?,
-            }
+    /// True until so many minutes have passed since the first look, where time can be made to pass.
+    fn is_waiting(&mut self, g: &Gather, minutes: u64) -> bool {
+        if g.evidence().clock != ClockKind::Manual || !offers(g, Method::ClockAdvance) {
+            return false;
         }
-        Ok(())
+        let now_ms = g.world().timekeeper.advanced_ms();
+        if now_ms < *self.until_ms.get_or_insert(now_ms + minutes * 60_000) {
+            return true;
+        }
+        self.until_ms = None;
+        self.model.pass();
+        false
     }
 
-    /// False once an answer was wrong or did not come: nothing follows from what is sent after it.
-    async fn refresh(&mut self, label: &str, what: (usize, usize, Ask)) -> bool {
-        loop {
-            let request = self.request(label, what);
-            let exchange = self.g.send(request).await;
-            let Some(status) = exchange.status() else { return false };
-            let at = Moment::of(&exchange);
-            if self.model.answered(what, status, at, Seeing::Settled).is_ok() {
-                return true;
-            }
-            let before = self.model.clone().answered(what, status, at, Seeing::Unsettled).is_ok();
-            if !before || !self.patience.wait().await {
-                return false;
-            }
-            self.g.mark_unsettled();
-            let known = self.model.answered(what, status, at, Seeing::Unsettled);
-            known.expect("the same was acceptable a moment ago");
+    /// False for an answer that is wrong or did not come.
+    async fn is_as_expected(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> bool {
+        let (Some(status), Some(Step::Refresh { domain, token, ask, .. })) =
+            (exchange.status(), self.steps.get(self.place))
+        else {
+            return false;
+        };
+        let (what, moment) = ((*domain % DOMAINS, *token % TOKENS, *ask), Moment::of(exchange));
+        if self.model.answered(what, status, moment, Seeing::Settled).is_ok() {
+            self.answered += 1;
+            return true;
         }
+        let before = self.model.clone().answered(what, status, moment, Seeing::Unsettled).is_ok();
+        if !before || !self.patience.wait().await {
+            return false;
+        }
+        g.mark_unsettled(at);
+        let known = self.model.answered(what, status, moment, Seeing::Unsettled);
+        known.expect("the same was acceptable a moment ago");
+        true
     }
 
     fn request(&mut self, label: &str, (domain, token, ask): (usize, usize, Ask)) -> Request {
@@ -316,51 +363,44 @@ impl<'g> Live<'g> {
         refresh(label, token, &body)
     }
 
-    async fn change(&mut self, label: &str, step: &Step) -> Result<(), Stop> {
+    async fn change(&mut self, g: &mut Gather, label: &str, step: &Step) -> Result<(), Stop> {
         let method = match step {
-            Step::Refresh { .. } => return Ok(()),
+            Step::Refresh { .. } | Step::Pass { .. } => return Ok(()),
             Step::Revoke { .. } => Method::TokenRevoke,
             Step::Plan { .. } | Step::Deactivate { .. } | Step::Exhaust { .. } => Method::DomainUpdate,
-            Step::Pass { minutes } => {
-                if self.g.evidence().clock == ClockKind::Manual && offers(self.g, Method::ClockAdvance) {
-                    self.g.let_pass(minutes * 60_000).await?;
-                    self.model.pass();
-                }
-                return Ok(());
-            }
         };
-        if !offers(self.g, method) || self.is_done(step) {
+        if !offers(g, method) || self.is_done(g, step) {
             return Ok(());
         }
         match step {
             Step::Revoke { domain, token } => {
                 let (domain, token) = (&self.domains[domain % DOMAINS], token % TOKENS);
-                self.g.revoke(domain, &domain.tokens[token]).await?;
+                g.revoke(domain, &domain.tokens[token]).await?;
             }
-            Step::Plan { domain, plan } => self.update(*domain, json!({"plan": plan.name()})).await?,
-            Step::Deactivate { domain } => self.update(*domain, json!({"active": false})).await?,
+            Step::Plan { domain, plan } => self.update(g, *domain, json!({"plan": plan.name()})).await?,
+            Step::Deactivate { domain } => self.update(g, *domain, json!({"active": false})).await?,
             Step::Exhaust { domain } => {
-                self.update(*domain, json!({"renders_used": 1000, "monthly_render_limit": 1000})).await?;
+                self.update(g, *domain, json!({"renders_used": 1000, "monthly_render_limit": 1000})).await?;
             }
             Step::Refresh { .. } | Step::Pass { .. } => {}
         }
-        self.g.label_last_call(label.to_owned());
+        g.label_last_call(label.to_owned());
         apply(&mut self.model, step);
         self.patience.begin();
         Ok(())
     }
 
     /// A revoked token cannot be revoked again.
-    fn is_done(&self, step: &Step) -> bool {
+    fn is_done(&self, g: &Gather, step: &Step) -> bool {
         let label = format!("{}/", self.label);
-        let calls = self.g.evidence().fixtures.iter().filter(|call| call.label.starts_with(&label));
+        let calls = g.evidence().fixtures.iter().filter(|call| call.label.starts_with(&label));
         let Step::Revoke { domain, token } = step else { return false };
         let id = Value::from(self.domains[domain % DOMAINS].tokens[token % TOKENS].id.as_str());
         calls.filter(|call| call.method == Method::TokenRevoke.name()).any(|call| call.params.get("id") == Some(&id))
     }
 
-    async fn update(&mut self, domain: usize, changes: Value) -> Result<(), Stop> {
-        self.g.update_domain(&self.domains[domain % DOMAINS], changes).await
+    async fn update(&self, g: &mut Gather, domain: usize, changes: Value) -> Result<(), Stop> {
+        g.update_domain(&self.domains[domain % DOMAINS], changes).await
     }
 }
 
