@@ -8,8 +8,9 @@ use scenarios::history::KeyState;
 use super::answer::{Answer, View};
 use super::answers::Answers;
 use super::audited::{AuditLevel, Judged, KeyReport, Open, Totals};
+use super::clock::Interval;
 use super::lone::MustMonitor;
-use super::noted::{Asked, Came};
+use super::noted::{Asked, Came, Revocation};
 use super::operation::{Again, Findings, Found, Horizon, Placed, Role, Terms, Told, instant};
 use super::overlap::Overlap;
 use super::quota::Quota;
@@ -76,21 +77,27 @@ impl Domain {
         }
     }
 
+    /// An operation has begun.
+    pub(super) fn begin(&mut self, placed: Placed, horizon: Horizon) -> Result<(), Again> {
+        self.expect(&placed)?;
+        self.under_way.begin(placed);
+        self.look(horizon)
+    }
+
     /// Takes what is told of it.
     pub(super) fn take(&mut self, told: &Told, horizon: Horizon) -> Result<(), Again> {
-        let Told { placed, came } = told;
-        match came {
-            None => {
-                self.expect(placed)?;
-                self.under_way.begin(placed.clone());
-            }
-            Some(came) => {
-                if !self.under_way.end(placed.id) {
-                    self.expect(placed)?;
-                }
-                self.end(placed, Some(came));
-            }
+        let Told { placed, came, is_whole } = told;
+        let Some(came) = came else { return self.begin(placed.clone(), horizon) };
+        if *is_whole || !self.under_way.end(placed.id) {
+            self.expect(placed)?;
         }
+        self.end(placed, Some(came));
+        self.look(horizon)
+    }
+
+    /// Looks at all that was told, from time to time.
+    #[inline]
+    fn look(&mut self, horizon: Horizon) -> Result<(), Again> {
         if self.under_way.is_look_due() {
             self.settle(horizon);
             if self.must.is_none() && self.should.is_refuted() {
@@ -101,7 +108,7 @@ impl Domain {
     }
 
     fn expect(&self, placed: &Placed) -> Result<(), Again> {
-        if placed.time.seen.start < self.settled || placed.time.judged().start < self.floor {
+        if placed.time.seen().start < self.settled || placed.time.judged().start < self.floor {
             Err(Again::Late)
         } else {
             Ok(())
@@ -112,20 +119,27 @@ impl Domain {
     fn end(&mut self, placed: &Placed, came: Option<&Came>) {
         let succeeded = came.is_some_and(|came| came.succeeded);
         match &placed.asked {
-            Asked::Refresh { token, pages } => {
+            Asked::Refresh { token, price } => {
                 let answer = came.map_or(Answer::Open, |came| came.answer);
                 self.count(placed, came.and_then(|came| came.status), answer);
-                self.quota.push(placed.id, placed.time.real(), placed.time.judged().start, *pages, answer);
+                self.quota.push(
+                    placed.id,
+                    placed.time.real(),
+                    placed.time.judged().start,
+                    price.map(u64::from),
+                    answer,
+                );
                 self.tokens.used(*token, placed, answer);
                 self.judge(placed, answer);
             }
-            Asked::Revoke { token, called } => {
+            Asked::Revoke(revocation) => {
+                let Revocation { token, called } = &**revocation;
                 self.totals.controls += 1;
                 if let Some(end) = placed.time.real().end.filter(|_| succeeded) {
                     self.tokens.revoked(*token, called, end.saturating_add(self.terms.settle), placed.id);
                 }
             }
-            Asked::Quota { renders_left } => {
+            Asked::Quota(renders_left) => {
                 self.totals.controls += 1;
                 let latest = placed.time.real().end.map_or(i64::MAX, |end| end.saturating_add(self.terms.settle));
                 let left = renders_left.filter(|_| succeeded);
@@ -147,25 +161,24 @@ impl Domain {
         };
         *counter += 1;
         self.totals.foreign_refusals += u64::from(answer == Answer::Foreign);
-        self.overlap.push(placed.time.seen.start, placed.time.seen.end.unwrap_or(placed.time.seen.start));
-        let origin = self.origin.get_or_insert(placed.time.judged().start);
-        *origin = placed.time.judged().start.min(*origin);
+        let Interval { start, end } = placed.time.seen();
+        self.overlap.push(start, end.unwrap_or(start));
+        let first = placed.time.judged().start;
+        self.origin = Some(self.origin.map_or(first, |origin| origin.min(first)));
     }
 
     fn judge(&mut self, placed: &Placed, answer: Answer) {
-        let request = |view: View| {
-            let kind = answer.kind(view, placed.time.judged().end);
-            let end = placed.time.judged().end.unwrap_or(placed.time.judged().start);
-            Request { n: placed.id, start: placed.time.judged().start, end, kind }
-        };
+        let Interval { start, end } = placed.time.judged();
+        let request =
+            |view: View| Request { n: placed.id, start, end: end.unwrap_or(start), kind: answer.kind(view, end) };
         let (must, should) = (request(View::Must), request(View::Should));
         self.differs |= must != should;
         self.should.push(should);
         if let Some(monitor) = &mut self.must {
-            monitor.push(must, placed.time.seen);
+            monitor.push(must, placed.time.seen());
         }
         if self.terms.driven {
-            self.starts.push(Reverse((placed.time.seen.start, placed.time.judged().start)));
+            self.starts.push(Reverse((placed.time.seen().start, start)));
         }
     }
 

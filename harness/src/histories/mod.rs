@@ -1,7 +1,7 @@
 //! Recorded histories, judged: from files to one value that says what a correct server cannot have done.
 //!
 //! ```text
-//! source (files, also .zst; nginx's logs) → plan (names, one time axis) → pass (one thread reads, several judge)
+//! source (files, also .zst; nginx's logs) → plan (names, one time axis) → pass (one thread reads and hands out over the desk, several judge)
 //!   domain, lone, quota, tokens, renders, outage (events become cases for the pure auditor) → assemble → Audited → report::audit
 //! ```
 //!
@@ -15,6 +15,7 @@ mod assemble;
 pub mod audited;
 mod clock;
 pub mod convert;
+mod desk;
 mod domain;
 mod lone;
 pub mod nginx;

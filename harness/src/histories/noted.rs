@@ -1,5 +1,7 @@
 //! What lines say, as far as it is judged, in few bytes: millions of them pass from the thread that reads to those that judge.
 
+use std::num::NonZeroU64;
+
 use scenarios::history::{Action, Event, Header, Invocation, Name, Names, Outcome};
 
 use super::answer::Answer;
@@ -37,16 +39,34 @@ pub(super) struct NotedEnd {
     pub(super) came: Came,
 }
 
-/// What an operation asks of its key.
+/// What an operation asks of its key. What is rare lies elsewhere, so that the others take little room.
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
-    Refresh { token: Option<Name>, pages: Option<u64> },
+    /// A refresh. Its highest price is a render for each page, and one at least; none: a full refresh, whose price nobody knows.
+    Refresh {
+        token: Option<Name>,
+        price: Option<NonZeroU64>,
+    },
     Render,
-    Poll { token: Option<Name>, id: Box<RenderId> },
+    Poll {
+        token: Option<Name>,
+        id: Box<RenderId>,
+    },
     Advance,
-    Queue { available: bool },
-    Revoke { token: Name, called: Box<str> },
-    Quota { renders_left: Option<u64> },
+    Queue {
+        available: bool,
+    },
+    Revoke(Box<Revocation>),
+    /// The quota is set, to so many renders left.
+    Quota(Box<Option<u64>>),
+}
+
+/// A token is revoked.
+#[derive(Clone, Debug)]
+pub(super) struct Revocation {
+    pub(super) token: Name,
+    /// The token's own name.
+    pub(super) called: Box<str>,
 }
 
 /// What came of an operation.
@@ -112,7 +132,8 @@ impl NotedOperation {
         let asked = match action {
             Action::Refresh { domain, token, pages } => {
                 key = Some(name(domain));
-                Asked::Refresh { token: token.as_ref().map(name), pages: *pages }
+                let price = pages.map(|pages| NonZeroU64::new(pages).unwrap_or(NonZeroU64::MIN));
+                Asked::Refresh { token: token.as_ref().map(name), price }
             }
             Action::Render { template, .. } => {
                 key = Some(name(template));
@@ -126,11 +147,11 @@ impl NotedOperation {
             Action::Queue { available } => Asked::Queue { available: *available },
             Action::Revoke { domain, token } => {
                 key = Some(name(domain));
-                Asked::Revoke { token: name(token), called: text(token) }
+                Asked::Revoke(Box::new(Revocation { token: name(token), called: text(token) }))
             }
             Action::Quota { domain, renders_left } => {
                 key = Some(name(domain));
-                Asked::Quota { renders_left: *renders_left }
+                Asked::Quota(Box::new(*renders_left))
             }
         };
         NotedOperation { n, recorder, key, asked, start_ns: *start_ns, server_start_ms: *server_start_ms, end }

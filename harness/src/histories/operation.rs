@@ -23,20 +23,40 @@ pub(super) struct Placed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Time {
     /// As if its recorder's clock were right.
-    pub(super) seen: Interval,
+    start: i64,
+    /// [`OPEN`]: it never ended.
+    end: i64,
     /// By how much that clock may be wrong.
-    pub(super) slack: i64,
+    slack: i64,
     /// On the clock that windows are measured on, where it is another.
-    pub(super) driven: Option<Box<Interval>>,
+    driven: Option<Box<Interval>>,
 }
 
+/// Later than any instant.
+const OPEN: i64 = i64::MAX;
+
 impl Time {
+    /// A time as its recorder's clock showed it, which may be wrong by `slack`, and on the clock that windows are measured on, where
+    /// it is another.
+    #[inline]
+    pub(super) fn new(seen: Interval, slack: i64, driven: Option<Box<Interval>>) -> Time {
+        Time { start: seen.start, end: seen.end.unwrap_or(OPEN), slack, driven }
+    }
+
+    /// When, as if its recorder's clock were right.
+    #[inline]
+    pub(super) fn seen(&self) -> Interval {
+        Interval { start: self.start, end: (self.end != OPEN).then_some(self.end) }
+    }
+
     /// When, surely.
+    #[inline]
     pub(super) fn real(&self) -> Interval {
-        self.seen.widened(self.slack)
+        self.seen().widened(self.slack)
     }
 
     /// When, surely, on the clock that windows are measured on.
+    #[inline]
     pub(super) fn judged(&self) -> Interval {
         self.driven.as_deref().copied().unwrap_or_else(|| self.real())
     }
@@ -48,6 +68,8 @@ pub(super) struct Told {
     pub(super) placed: Placed,
     /// None: it began.
     pub(super) came: Option<Came>,
+    /// Whether this is all that is told about it.
+    pub(super) is_whole: bool,
 }
 
 /// What may be forgotten.

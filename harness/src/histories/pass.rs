@@ -4,26 +4,20 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use scenarios::history::{Event, Name, Names, Operation, Outcome};
+use scenarios::history::{Event, Names, Operation, Outcome};
 
-use super::clock::Newest;
+use super::desk::{BATCH, Batch, Desk, End, line};
 use super::domain::Domain;
-use super::noted::{Asked, Noted, NotedOperation};
-use super::operation::{Again, Findings, Found, Horizon, Placed, Told};
-use super::outage::Outages;
-use super::plan::{PlaceError, Plan, Times};
+use super::noted::{Asked, Noted};
+use super::operation::{Again, Findings, Found};
+use super::plan::{PlaceError, Plan};
 use super::renders::Template;
 use super::source::{Lines, Source};
 use super::{AuditError, FileFacts, Options};
 use crate::audit::Shape;
 
-/// Events that are handed over at once.
-const BATCH: usize = 2048;
-/// Batches that may wait for a thread.
-const WAITING_MAX: usize = 4;
 /// The most threads that judge.
 const THREADS_MAX: usize = 16;
 
@@ -62,25 +56,6 @@ impl From<AuditError> for Stop {
     }
 }
 
-struct Batch {
-    /// Keys that are told of for the first time here; they are numbered on.
-    met: Vec<String>,
-    /// What is told, each of the key with that number.
-    told: Vec<(u32, Told)>,
-    /// As it was when the first of these was read: what was read since may be far ahead of the others.
-    horizon: Horizon,
-}
-
-/// Who judges a key.
-#[derive(Clone, Copy)]
-struct Seat {
-    thread: u32,
-    /// The key's number there.
-    number: u32,
-    /// Whether nothing about its times is uncertain.
-    is_exact: bool,
-}
-
 /// Reads all files once and judges every key.
 pub(super) fn run(
     paths: &[PathBuf],
@@ -91,98 +66,68 @@ pub(super) fn run(
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let (again, moved) = (OnceLock::new(), AtomicBool::new(false));
     thread::scope(|scope| {
-        let (mut senders, mut workers) = (Vec::new(), Vec::new());
+        let (mut lines, mut workers) = (Vec::new(), Vec::new());
         for _ in 0..threads {
-            let (sender, receiver) = sync_channel(WAITING_MAX);
-            senders.push(sender);
+            let (line, end) = line();
+            lines.push(line);
             let (again, moved) = (&again, &moved);
-            workers.push(scope.spawn(move || judge(plan, &receiver, again, moved)));
+            workers.push(scope.spawn(move || judge(plan, &end, again, moved)));
         }
-        let mut reading = Reading::new(plan, senders);
-        let read = reading.read(paths, options, &again, stop);
-        moved.store(reading.moved, Ordering::SeqCst);
-        let (outages, controls) = (reading.outages, reading.controls);
-        // Without its sender a worker ends.
-        drop(reading.senders);
+        // An early end drops the desk, and without that a worker ends.
+        let mut reading = Reading::open(plan, paths, options, Desk::new(plan, lines))?;
+        reading.read(&again, stop)?;
+        let Reading { sources, desk, .. } = reading;
+        let (outages, controls) = desk.close(&moved);
         let mut findings = Vec::new();
         for worker in workers {
             findings.extend(worker.join().expect("a worker does not panic"));
         }
-        let files = read?;
         if let Some(why) = again.get() {
             return Err(Stop::Again(*why));
         }
-        Ok(Passed { files, findings, outages: outages.finish(), controls })
+        let files = sources.into_iter().map(Source::into_facts).collect();
+        Ok(Passed { files, findings, outages, controls })
     })
 }
 
 /// The reading side of a pass.
 struct Reading<'p> {
     plan: &'p Plan,
-    senders: Vec<SyncSender<Batch>>,
-    batches: Vec<Batch>,
     names: Names,
-    /// By the key's name.
-    seats: Vec<Option<Seat>>,
-    /// How many keys have a seat.
-    seated: usize,
-    newest: Newest,
-    outages: Outages,
-    controls: u64,
-    /// Whether the target's clock was moved without saying where to.
-    moved: bool,
+    sources: Vec<Source>,
+    desk: Desk<'p>,
 }
 
 impl<'p> Reading<'p> {
-    fn new(plan: &'p Plan, senders: Vec<SyncSender<Batch>>) -> Reading<'p> {
-        let newest = plan.newest();
-        let horizon = plan.horizon(&newest);
-        let batches =
-            senders.iter().map(|_| Batch { met: Vec::new(), told: Vec::with_capacity(BATCH), horizon }).collect();
-        let outages = Outages::new(plan.terms.settle);
-        let names = Names::default();
-        Reading {
-            plan,
-            senders,
-            batches,
-            names,
-            seats: Vec::new(),
-            seated: 0,
-            newest,
-            outages,
-            controls: 0,
-            moved: false,
+    fn open(plan: &'p Plan, paths: &[PathBuf], options: &Options, desk: Desk<'p>) -> Result<Reading<'p>, AuditError> {
+        let (mut names, mut sources) = (Names::default(), Vec::new());
+        for (file, path) in paths.iter().enumerate() {
+            sources.push(Source::open(file, path, &options.format, &mut names)?);
         }
+        Ok(Reading { plan, names, sources, desk })
     }
 
-    fn read(
-        &mut self,
-        paths: &[PathBuf],
-        options: &Options,
-        again: &OnceLock<Again>,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Vec<FileFacts>, Stop> {
-        let mut sources = Vec::new();
-        for (file, path) in paths.iter().enumerate() {
-            sources.push(Source::open(file, path, &options.format, &mut self.names)?);
-        }
+    fn read(&mut self, again: &OnceLock<Again>, stop: &dyn Fn() -> bool) -> Result<(), Stop> {
         let mut events = 0_usize;
-        while let Some(at) = self.earliest(&sources) {
+        while let Some(at) = self.earliest()? {
+            let Reading { plan, names, sources, desk } = self;
             let source = &mut sources[at];
             let file = source.file;
-            if let Some((Noted::Operation(operation), line)) = source.next() {
-                match self.take(file, operation) {
-                    Ok(()) => {}
-                    Err(PlaceError::UnknownRecorder | PlaceError::SuddenlyDriven) if !self.plan.is_whole() => {
-                        return Err(Stop::LookAtAll);
-                    }
-                    Err(error) => {
-                        let path = source.path().to_owned();
-                        return Err(Stop::Failed(AuditError::Place { path, line, error }));
-                    }
+            let take = |noted: Noted, names: &Names| match noted {
+                Noted::Header(_) => Ok(()),
+                Noted::Operation(operation) => desk.take(file, operation, names),
+            };
+            match source.next(names, take)? {
+                None => break,
+                Some(Ok(())) => {}
+                Some(Err(PlaceError::UnknownRecorder | PlaceError::SuddenlyDriven)) if !plan.is_whole() => {
+                    return Err(Stop::LookAtAll);
+                }
+                Some(Err(error)) => {
+                    let (path, line) = (source.path().to_owned(), source.line());
+                    return Err(Stop::Failed(AuditError::Place { path, line, error }));
                 }
             }
-            source.step(&mut self.names)?;
             events += 1;
             if events.is_multiple_of(BATCH) {
                 if stop() {
@@ -193,99 +138,21 @@ impl<'p> Reading<'p> {
                 }
             }
         }
-        for at in 0..self.batches.len() {
-            self.hand_over(at);
-        }
-        Ok(sources.into_iter().map(Source::into_facts).collect())
-    }
-
-    /// The file whose next event is the earliest.
-    fn earliest(&self, sources: &[Source]) -> Option<usize> {
-        match sources {
-            [one] => one.peek().map(|_| 0),
-            several => {
-                let next = several.iter().enumerate().filter_map(|(at, source)| Some((at, source.peek()?)));
-                next.min_by_key(|(at, event)| self.plan.instant(*at, event)).map(|(at, _)| at)
-            }
-        }
-    }
-
-    /// Takes an operation of a file apart and tells of it.
-    #[inline]
-    fn take(&mut self, file: usize, operation: &mut NotedOperation) -> Result<(), PlaceError> {
-        let NotedOperation { n, recorder, key, asked, start_ns, server_start_ms, end } = operation;
-        let times = Times {
-            file,
-            recorder: *recorder,
-            n: *n,
-            is_refresh: matches!(asked, Asked::Refresh { .. }),
-            start_ns: *start_ns,
-            server_start_ms: *server_start_ms,
-            end: end.as_ref().map(|end| (end.end_ns, end.server_end_ms)),
-        };
-        let seat = key.map(|key| self.seat(key));
-        let (id, time) = self.plan.place(&times, seat.is_some_and(|seat| seat.is_exact))?;
-        self.newest.tell(time.seen.end.unwrap_or(time.seen.start));
-        let came = end.take().map(|end| end.came);
-        match (&*asked, key) {
-            (Asked::Advance, _) => {
-                self.moved |= !self.plan.driven();
-                self.controls += u64::from(came.is_some());
-            }
-            (Asked::Queue { available }, _) => {
-                let done = came.as_ref().is_some_and(|came| came.succeeded);
-                self.outages.change(id, time.real(), *available, done);
-                self.controls += u64::from(came.is_some());
-            }
-            (Asked::Render, Some(template)) if came.as_ref().is_some_and(|came| came.status == Some(202)) => {
-                self.outages.acknowledged(self.names.text(*template), id, time.real());
-            }
-            _ => {}
-        }
-        if let Some(seat) = seat {
-            let asked = std::mem::replace(asked, Asked::Advance);
-            self.tell(seat, Told { placed: Placed { id, asked, time }, came });
-        }
+        self.desk.hand_over_all();
         Ok(())
     }
 
-    /// Who judges a key; a new one gets a seat, on each thread in turn.
-    #[inline]
-    fn seat(&mut self, key: Name) -> Seat {
-        if let Some(Some(seat)) = self.seats.get(key.index()) {
-            return *seat;
+    /// The file whose next event is the earliest.
+    fn earliest(&mut self) -> Result<Option<usize>, AuditError> {
+        // One is read as it comes.
+        if self.sources.len() == 1 {
+            return Ok(Some(0));
         }
-        let number = |at: usize| u32::try_from(at).expect("there are no more keys than names");
-        let text = self.names.text(key);
-        let thread = self.seated % self.batches.len();
-        let is_exact = self.plan.is_exact(text);
-        let seat = Seat { thread: number(thread), number: number(self.seated / self.batches.len()), is_exact };
-        self.batches[thread].met.push(text.to_owned());
-        self.seated += 1;
-        self.seats.resize(self.seats.len().max(key.index() + 1), None);
-        self.seats[key.index()] = Some(seat);
-        seat
-    }
-
-    /// Tells a thread of a key of its.
-    #[inline]
-    fn tell(&mut self, seat: Seat, told: Told) {
-        let at = seat.thread as usize;
-        let batch = &mut self.batches[at];
-        if batch.told.is_empty() {
-            batch.horizon = self.plan.horizon(&self.newest);
+        for source in &mut self.sources {
+            source.look_ahead(&mut self.names)?;
         }
-        batch.told.push((seat.number, told));
-        if batch.told.len() == BATCH {
-            self.hand_over(at);
-        }
-    }
-
-    fn hand_over(&mut self, at: usize) {
-        let batch = &mut self.batches[at];
-        let next = Batch { met: Vec::new(), told: Vec::with_capacity(BATCH), horizon: batch.horizon };
-        // A worker that has given up takes nothing more; why is asked elsewhere.
-        let _ = self.senders[at].send(std::mem::replace(batch, next));
+        let next = self.sources.iter().enumerate().filter_map(|(at, source)| Some((at, source.peek()?)));
+        Ok(next.min_by_key(|(at, noted)| self.plan.instant(*at, noted)).map(|(at, _)| at))
     }
 }
 
@@ -296,25 +163,46 @@ struct Key {
     template: Option<Box<Template>>,
 }
 
-/// What one thread does: judges the keys that it is told of.
-fn judge(plan: &Plan, batches: &Receiver<Batch>, again: &OnceLock<Again>, moved: &AtomicBool) -> Vec<Findings> {
-    let mut keys: Vec<Key> = Vec::new();
-    for Batch { met, told, horizon } in batches {
-        keys.extend(met.into_iter().map(|name| Key { name, domain: None, template: None }));
-        for (number, told) in &told {
-            let Key { name, domain, template } = &mut keys[*number as usize];
-            if matches!(told.placed.asked, Asked::Render | Asked::Poll { .. }) {
-                template.get_or_insert_with(|| Box::new(Template::new(name))).take(told, horizon.told);
-                continue;
-            }
-            let domain =
-                domain.get_or_insert_with(|| Box::new(Domain::new(name, plan.known(name), plan.terms_of(name))));
-            if let Err(why) = domain.take(told, horizon) {
-                // One reason is enough; another shows the next time.
-                let _ = again.set(why);
-                return Vec::new();
-            }
+impl Key {
+    fn domain(&mut self, plan: &Plan) -> &mut Domain {
+        let Key { name, domain, .. } = self;
+        domain.get_or_insert_with(|| Box::new(Domain::new(name, plan.known(name), plan.terms_of(name))))
+    }
+
+    fn template(&mut self) -> &mut Template {
+        let Key { name, template, .. } = self;
+        template.get_or_insert_with(|| Box::new(Template::new(name)))
+    }
+}
+
+/// Tells the keys everything in a batch, and leaves it empty.
+fn take(plan: &Plan, keys: &mut Vec<Key>, batch: &mut Batch) -> Result<(), Again> {
+    let Batch { met, begun, told, horizon } = batch;
+    keys.extend(met.drain(..).map(|name| Key { name, domain: None, template: None }));
+    for (number, placed) in begun.drain(..) {
+        keys[number as usize].domain(plan).begin(placed, *horizon)?;
+    }
+    for (number, told) in &*told {
+        let key = &mut keys[*number as usize];
+        match told.placed.asked {
+            Asked::Render | Asked::Poll { .. } => key.template().take(told, horizon.told),
+            _ => key.domain(plan).take(told, *horizon)?,
         }
+    }
+    told.clear();
+    Ok(())
+}
+
+/// What one thread does: judges the keys that it is told of.
+fn judge(plan: &Plan, line: &End, again: &OnceLock<Again>, moved: &AtomicBool) -> Vec<Findings> {
+    let mut keys: Vec<Key> = Vec::new();
+    while let Some(mut batch) = line.next() {
+        if let Err(why) = take(plan, &mut keys, &mut batch) {
+            // One reason is enough; another shows the next time.
+            let _ = again.set(why);
+            return Vec::new();
+        }
+        line.give_back(batch);
     }
     if again.get().is_some() {
         return Vec::new();

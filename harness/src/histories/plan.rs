@@ -14,7 +14,7 @@ use super::{AuditError, ClockKind, Options};
 use crate::audit::Window;
 
 /// Bits of an operation's name that tell its recorder, where there are several.
-const RECORDER_BITS: u32 = 12;
+pub(super) const RECORDER_BITS: u32 = 12;
 
 /// What is waited for: one attempt after the other.
 const PATIENCE: [Patience; 3] = [
@@ -179,7 +179,7 @@ impl Plan {
             None if told.is_refresh && told.server_start_ms.is_some() => return Err(PlaceError::SuddenlyDriven),
             _ => None,
         };
-        Ok((id, Time { seen, slack: if is_exact { 0 } else { clock.slack }, driven }))
+        Ok((id, Time::new(seen, if is_exact { 0 } else { clock.slack }, driven)))
     }
 
     /// The name of operation `n` of a recorder among all; none if it is too large to be told from others.
@@ -205,6 +205,7 @@ pub(super) struct Times {
     pub(super) end: Option<(u64, Option<u64>)>,
 }
 
+#[cold]
 fn on_target_clock(target: TargetClock, told: &Times, seen: Interval) -> Result<Interval, PlaceError> {
     let start = told.server_start_ms.ok_or(PlaceError::NoReading("server_start_ms"))?;
     let end = told.end.map(|(_, server_end_ms)| server_end_ms.ok_or(PlaceError::NoReading("server_end_ms")));
@@ -251,13 +252,11 @@ impl Survey {
     fn read(&mut self, mut source: Source, whole: bool) -> Result<(), AuditError> {
         let (file, path) = (source.file, source.path().to_owned());
         let (mut decided, mut looked) = (false, 0_u32);
-        while let Some((noted, _)) = source.next() {
+        while let Some(noted) = source.next(&mut self.names, |noted, _| noted)? {
             looked += 1;
             let operation = match noted {
                 Noted::Header(header) => {
-                    let header = header.clone();
                     self.introduce(file, &path, header)?;
-                    source.step(&mut self.names)?;
                     continue;
                 }
                 Noted::Operation(operation) => operation,
@@ -280,7 +279,6 @@ impl Survey {
                 let known = self.users.entry(key).or_insert(Some(user));
                 *known = known.filter(|known| *known == user);
             }
-            source.step(&mut self.names)?;
         }
         Ok(())
     }

@@ -68,6 +68,8 @@ struct Entry {
 pub(super) struct Quota {
     reading: QuotaKind,
     phases: Vec<Phase>,
+    /// Whether anything is known of any of them.
+    is_known: bool,
     /// Served and refused requests that may still be overtaken.
     waiting: BinaryHeap<Reverse<Entry>>,
     /// The highest price of each request by its start, as far as it is not in `charged` yet.
@@ -88,6 +90,7 @@ impl Quota {
         let mut quota = Quota {
             reading,
             phases: Vec::new(),
+            is_known: false,
             waiting: BinaryHeap::new(),
             charges: BTreeMap::new(),
             charged: 0,
@@ -104,6 +107,7 @@ impl Quota {
 
     /// Somebody set the quota, at some instant from `earliest` to `latest`.
     pub(super) fn begin(&mut self, earliest: i64, latest: i64, left: Option<u64>) {
+        self.is_known |= left.is_some();
         let phase = Phase { earliest, latest, left, began: None, served: 0, served_ids: Vec::new(), shown: false };
         let at = self.phases.partition_point(|known| known.earliest <= earliest);
         self.phases.insert(at, phase);
@@ -111,7 +115,7 @@ impl Quota {
 
     /// Takes a refresh of so many pages (none: a full one). `month` is its start on the clock that months are measured on.
     pub(super) fn push(&mut self, id: u64, real: Interval, month: i64, pages: Option<u64>, answer: Answer) {
-        if self.phases.iter().all(|phase| phase.left.is_none()) {
+        if !self.is_known {
             return;
         }
         let price = pages.map(|pages| pages.max(1));

@@ -5,6 +5,7 @@ use scenarios::history::Name;
 
 use super::answers::Answers;
 use super::audited::{AuditLevel, Judged, KeyReport, Open, Totals};
+use super::clock::Interval;
 use super::noted::{Asked, Came, RenderId};
 use super::operation::{Findings, Found, Placed, QuotaFindings, Role, Told};
 use super::overlap::Overlap;
@@ -58,7 +59,7 @@ impl Template {
 
     /// Takes what is told of it. Nothing here depends on the order.
     pub(super) fn take(&mut self, told: &Told, settled: i64) {
-        let Told { placed, came } = told;
+        let Told { placed, came, .. } = told;
         match came {
             None => self.under_way.begin(placed.clone()),
             Some(came) => {
@@ -84,8 +85,8 @@ impl Template {
         self.totals.renders += 1;
         let status = came.and_then(|came| came.status);
         self.answers.count(status);
-        let end = placed.time.seen.end.unwrap_or(placed.time.seen.start);
-        self.overlap.push(placed.time.seen.start, end);
+        let Interval { start, end } = placed.time.seen();
+        self.overlap.push(start, end.unwrap_or(start));
         let Some((202, id)) = status.zip(came.and_then(|came| came.id.as_ref())) else { return };
         self.totals.acknowledged += 1;
         let render = self.renders.entry(RenderId::clone(id)).or_default();

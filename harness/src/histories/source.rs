@@ -98,12 +98,12 @@ impl Lines {
     }
 }
 
-/// A file that is being read together with others.
+/// A file that is being read, perhaps together with others.
 pub(super) struct Source {
     /// Its place among the files.
     pub(super) file: usize,
     lines: Lines,
-    /// What comes next.
+    /// What comes next, once somebody has had a look at it.
     next: Option<Noted>,
     /// What the names of its reader are among those of all files.
     translated: Vec<Option<Name>>,
@@ -124,18 +124,39 @@ impl Source {
             skipped: 0,
         };
         let mut source = Source { file, lines, next: None, translated: Vec::new(), facts };
-        source.step(names)?;
+        source.look_ahead(names)?;
         Ok(source)
     }
 
-    /// What comes next.
+    /// Reads what comes next, unless that is known.
+    pub(super) fn look_ahead(&mut self, names: &mut Names) -> Result<(), AuditError> {
+        if self.next.is_none() {
+            self.next = self.read(names, |noted, _| noted)?;
+        }
+        Ok(())
+    }
+
+    /// What comes next, after a look ahead.
     pub(super) fn peek(&self) -> Option<&Noted> {
         self.next.as_ref()
     }
 
-    /// What comes next, to be taken apart, with the number of its line.
-    pub(super) fn next(&mut self) -> Option<(&mut Noted, u64)> {
-        self.next.as_mut().map(|noted| (noted, self.lines.line))
+    /// Gives what `take` makes of what comes next; none at the end.
+    #[inline]
+    pub(super) fn next<T>(
+        &mut self,
+        names: &mut Names,
+        mut take: impl FnMut(Noted, &Names) -> T,
+    ) -> Result<Option<T>, AuditError> {
+        match self.next.take() {
+            Some(noted) => Ok(Some(take(noted, names))),
+            None => self.read(names, take),
+        }
+    }
+
+    /// The number of the line that was read last.
+    pub(super) fn line(&self) -> u64 {
+        self.lines.line
     }
 
     /// Its path.
@@ -162,25 +183,27 @@ impl Source {
         facts
     }
 
-    /// Goes on to what follows.
-    pub(super) fn step(&mut self, names: &mut Names) -> Result<(), AuditError> {
-        let Source { lines, next, translated, facts, .. } = self;
+    /// Reads on; `take` is given what is read as it is, since millions of them come.
+    #[inline]
+    fn read<T>(
+        &mut self,
+        names: &mut Names,
+        mut take: impl FnMut(Noted, &Names) -> T,
+    ) -> Result<Option<T>, AuditError> {
+        let Source { lines, translated, facts, .. } = self;
         let Lines { path, events: Events::History(reader), line } = lines else {
-            *next = lines.event()?.map(|event| Noted::of_event(event, names));
-            match next {
-                Some(Noted::Header(header)) => facts.recorders.push(introduced(header)),
-                Some(Noted::Operation(operation)) => facts.operations += u64::from(operation.end.is_some()),
-                None => {}
+            let Some(noted) = lines.event()?.map(|event| Noted::of_event(event, names)) else { return Ok(None) };
+            match &noted {
+                Noted::Header(header) => facts.recorders.push(introduced(header)),
+                Noted::Operation(operation) => facts.operations += u64::from(operation.end.is_some()),
             }
-            return Ok(());
+            return Ok(Some(take(noted, names)));
         };
-        // Written in place, since millions of them come.
         let see = |glance: Glance<'_>| {
             let (sighted, end) = match glance {
                 Glance::Header(header) => {
                     facts.recorders.push(introduced(&header));
-                    *next = Some(Noted::Header(header));
-                    return;
+                    return take(Noted::Header(header), names);
                 }
                 Glance::Invoked(sighted) => (sighted, None),
                 Glance::Completed(sighted, outcome) => (sighted, Some(outcome.into())),
@@ -190,14 +213,12 @@ impl Source {
             let Sighted { n, recorder, invocation, names: own, .. } = sighted;
             let name = |name: &Name| translate(*name, own, translated, names);
             let text = |name: &Name| own.text(*name).into();
-            *next = Some(Noted::Operation(NotedOperation::new((n, recorder), invocation, end, name, text)));
+            let operation = NotedOperation::new((n, recorder), invocation, end, name, text);
+            take(Noted::Operation(operation), names)
         };
         let read = reader.glance(see).map_err(|error| AuditError::History { path: path.clone(), error })?;
-        match read {
-            Some(()) => *line += 1,
-            None => *next = None,
-        }
-        Ok(())
+        *line += u64::from(read.is_some());
+        Ok(read)
     }
 }
 

@@ -38,14 +38,14 @@ impl UnderWay {
 
     /// The first start of all, and no later than `or`.
     pub(super) fn first_start(&self, or: i64) -> i64 {
-        self.placed.values().map(|placed| placed.time.seen.start).fold(or, i64::min)
+        self.placed.values().map(|placed| placed.time.seen().start).fold(or, i64::min)
     }
 
     /// Takes away those that began before this, by start.
     pub(super) fn give_up(&mut self, before: i64) -> Vec<Placed> {
-        let given_up = self.placed.extract_if(|_, placed| placed.time.seen.start < before);
+        let given_up = self.placed.extract_if(|_, placed| placed.time.seen().start < before);
         let mut given_up: Vec<Placed> = given_up.map(|(_, placed)| placed).collect();
-        given_up.sort_unstable_by_key(|placed| (placed.time.seen.start, placed.id));
+        given_up.sort_unstable_by_key(|placed| (placed.time.seen().start, placed.id));
         // What very many at once have needed is not kept for few.
         if self.placed.capacity() > 8 * (self.placed.len() + LOOK_EVERY) {
             self.placed.shrink_to(2 * self.placed.len());
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn placed(id: u64, start: i64) -> Placed {
-        let time = Time { seen: Interval { start, end: None }, slack: 0, driven: None };
+        let time = Time::new(Interval { start, end: None }, 0, None);
         Placed { id, asked: Asked::Render, time }
     }
 

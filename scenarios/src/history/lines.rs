@@ -9,7 +9,7 @@ use super::{Problem, ReadError};
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes read at a time.
-const BLOCK: usize = 256 * 1024;
+const BLOCK: usize = 64 * 1024;
 
 /// Splits what is read into lines, in the memory of a block or of the longest line.
 #[derive(Debug)]
@@ -35,6 +35,20 @@ pub(super) struct Line<'l> {
 impl<R: Read> Lines<R> {
     pub(super) fn new(input: R) -> Lines<R> {
         Lines { input, buffer: Vec::new(), start: 0, end: 0, number: 0 }
+    }
+
+    /// What has been read of the next line, and of those behind it.
+    #[inline]
+    pub(super) fn rest(&self) -> &[u8] {
+        // A line that is too long must not be taken for one.
+        &self.buffer[self.start..self.end.min(self.start + LINE_BYTES_MAX)]
+    }
+
+    /// Goes on behind the next line, which is so long, with its end.
+    #[inline]
+    pub(super) fn pass(&mut self, length: usize) {
+        self.start += length;
+        self.number += 1;
     }
 
     /// The next line; none at the end of the input.

@@ -88,7 +88,9 @@
 //! # }
 //! ```
 
+mod in_flight;
 mod known;
+mod layout;
 mod lines;
 mod names;
 mod problem;
@@ -96,6 +98,8 @@ mod quick;
 mod reader;
 mod recorder;
 mod seen;
+#[cfg(test)]
+mod ways;
 mod wire;
 
 use std::borrow::Cow;

@@ -32,6 +32,11 @@ impl Field {
     pub(super) const ID: Field = Field(15);
     pub(super) const RENDER_STATUS: Field = Field(16);
 
+    /// Whether its values are texts.
+    pub(super) fn is_text(self) -> bool {
+        self.0 as usize >= NUMBERS
+    }
+
     #[inline]
     const fn bit(self) -> u32 {
         1 << self.0
@@ -59,6 +64,14 @@ impl Fields {
     }
 }
 
+/// Where the value of a field stands in its line: its digits, or its text without quotation marks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) field: Field,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
 /// Where the fields of a line are noted; kept from line to line, since to make it anew would take as long as to read some of them.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -67,9 +80,45 @@ pub(super) struct Found {
     numbers: [u64; NUMBERS],
     /// From where to where texts go.
     texts: [(usize, usize); TEXTS],
+    /// All values in order, after a look at every field.
+    places: Vec<Place>,
 }
 
 impl Found {
+    /// Notes a number.
+    #[inline(always)]
+    pub(super) fn note_number(&mut self, field: Field, number: u64) {
+        self.numbers[field.0 as usize] = number;
+    }
+
+    /// Notes a text, from where to where it goes.
+    #[inline(always)]
+    pub(super) fn note_text(&mut self, field: Field, start: usize, end: usize) {
+        self.texts[field.0 as usize - NUMBERS] = (start, end);
+    }
+
+    /// Says which fields there are: those with these bits.
+    #[inline(always)]
+    pub(super) fn has_exactly(&mut self, fields: u32) {
+        self.present = fields;
+    }
+
+    /// Which fields there are, as bits.
+    pub(super) fn fields(&self) -> u32 {
+        self.present
+    }
+
+    /// The number in a field, if there is one.
+    #[inline]
+    pub(super) fn number(&self, field: Field) -> Option<u64> {
+        (self.present & field.bit() != 0).then(|| self.numbers[field.0 as usize])
+    }
+
+    /// All values in order, after [`scan`].
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.places.iter().copied()
+    }
+
     /// Notes that a field is there; none if it is there twice.
     #[inline]
     fn meet(&mut self, field: Field) -> Option<()> {
@@ -80,15 +129,18 @@ impl Found {
 
     fn take_number(&mut self, field: Field, line: &[u8], at: usize) -> Option<usize> {
         self.meet(field)?;
-        let (number, end) = number(line, skip_blanks(line, at))?;
-        self.numbers[field.0 as usize] = number;
+        let start = skip_blanks(line, at);
+        let (number, end) = number(line, start)?;
+        self.note_number(field, number);
+        self.places.push(Place { field, start, end });
         Some(end)
     }
 
     fn take_text(&mut self, field: Field, line: &[u8], at: usize) -> Option<usize> {
         self.meet(field)?;
         let (start, end) = text(line, skip_blanks(line, at))?;
-        self.texts[field.0 as usize - NUMBERS] = (start, end);
+        self.note_text(field, start, end);
+        self.places.push(Place { field, start, end });
         Some(end + 1)
     }
 }
@@ -100,7 +152,12 @@ pub(super) struct Line<'l, 'f> {
     found: &'f Found,
 }
 
-impl<'l> Line<'l, '_> {
+impl<'l, 'f> Line<'l, 'f> {
+    /// A line in which this was found.
+    pub(super) fn new(bytes: &'l [u8], found: &'f Found) -> Line<'l, 'f> {
+        Line { bytes, found }
+    }
+
     /// Whether it has no fields but these.
     #[inline]
     pub(super) fn has_only(&self, fields: Fields) -> bool {
@@ -110,7 +167,7 @@ impl<'l> Line<'l, '_> {
     /// The number in a field, if there is one.
     #[inline]
     pub(super) fn number(&self, field: Field) -> Option<u64> {
-        (self.found.present & field.bit() != 0).then(|| self.found.numbers[field.0 as usize])
+        self.found.number(field)
     }
 
     /// The text in a field, if there is one.
@@ -124,10 +181,10 @@ impl<'l> Line<'l, '_> {
 /// Reads a line; none if it is not plain enough.
 ///
 /// Fields may stand in any order; in that in which recorders write them, one look at each that may follow finds them all.
-pub(super) fn scan<'l, 'f>(bytes: &'l [u8], found: &'f mut Found) -> Option<Line<'l, 'f>> {
+pub(super) fn scan(bytes: &[u8], found: &mut Found) -> Option<()> {
     found.present = 0;
-    read_fields(bytes.trim_ascii_end(), found)?;
-    Some(Line { bytes, found })
+    found.places.clear();
+    read_fields(bytes.trim_ascii_end(), found)
 }
 
 fn read_fields(line: &[u8], found: &mut Found) -> Option<()> {
@@ -234,32 +291,33 @@ fn skip_blanks(line: &[u8], mut at: usize) -> usize {
 }
 
 /// The whole number that stands here, and where it ends; none if it is one that JSON does not know, or one that may not fit.
+#[inline(always)]
+pub(super) fn number(line: &[u8], at: usize) -> Option<(u64, usize)> {
+    let first = word(line, at);
+    let (value, digits) = leading_digits(first);
+    if digits == WORD {
+        return long_number(line, at, value);
+    }
+    let leading_zero = digits > 1 && first as u8 == b'0';
+    (digits > 0 && !leading_zero).then_some((value, at + digits))
+}
+
+/// The same, if its first word, with this value, has nothing but digits.
 #[inline]
-fn number(line: &[u8], at: usize) -> Option<(u64, usize)> {
+fn long_number(line: &[u8], at: usize, first: u64) -> Option<(u64, usize)> {
     const POWERS: [u64; WORD + 1] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
     /// Numbers of two words and so many digits fit.
     const MORE_MAX: usize = 3;
-    // Many are of one digit.
-    if let [digit @ b'0'..=b'9', b',' | b'}', ..] = line.get(at..)? {
-        return Some((u64::from(digit - b'0'), at + 1));
-    }
-    let (mut value, mut count) = leading_digits(word(line, at));
-    let mut digits = count;
-    if count == WORD {
-        let (next, more) = leading_digits(word(line, at + digits));
-        (value, count) = (value * POWERS[more] + next, more);
-        digits += more;
-    }
-    if count == WORD {
+    let (next, more) = leading_digits(word(line, at + WORD));
+    let (mut value, mut digits) = (first * POWERS[more] + next, WORD + more);
+    if more == WORD {
         let (last, more) = leading_digits(word(line, at + digits));
         if more > MORE_MAX {
             return None;
         }
-        value = value * POWERS[more] + last;
-        digits += more;
+        (value, digits) = (value * POWERS[more] + last, digits + more);
     }
-    let leading_zero = digits > 1 && line[at] == b'0';
-    (digits > 0 && !leading_zero).then_some((value, at + digits))
+    (line[at] != b'0').then_some((value, at + digits))
 }
 
 /// The number that the digits tell with which a word begins, and how many digits these are.
@@ -268,14 +326,15 @@ fn leading_digits(word: u64) -> (u64, usize) {
     let high = each(0xf0);
     // A digit is 0x30 to 0x39: its high half is 3, and stays 3 if 6 is added. What is carried over from a byte that is no digit
     // changes those behind it only.
-    let other = (word & high ^ each(0x30)) | (word.wrapping_add(each(6)) & high ^ each(0x30));
-    let count = (other.trailing_zeros() / u8::BITS) as usize;
-    // Zeros in front, which are the low bytes, make eight digits of fewer.
-    let eight = word.checked_shl(u64::BITS - u8::BITS * count as u32).unwrap_or(0) & each(0x0f);
+    let other = (word ^ each(0x30) | word.wrapping_add(each(6)) ^ each(0x30)) & high;
+    let count = other.trailing_zeros() / u8::BITS;
+    // Zeros in front, which are the low bytes, make eight digits of fewer. In two steps, since none may be left.
+    let half = u64::BITS / 2 - u8::BITS / 2 * count;
+    let eight = word << half << half & each(0x0f);
     // Neighbours are joined: digits to pairs, pairs to fours, fours to eight.
     let pairs = eight.wrapping_mul(10 * 256 + 1) >> 8 & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100 * 65_536 + 1) >> 16 & 0x0000_ffff_0000_ffff;
-    (fours.wrapping_mul(10_000 * 4_294_967_296 + 1) >> 32, count)
+    (fours.wrapping_mul(10_000 * 4_294_967_296 + 1) >> 32, count as usize)
 }
 
 /// From where to where the text goes that stands here in quotation marks; none if it holds anything but plain ASCII.
@@ -284,28 +343,45 @@ fn text(line: &[u8], at: usize) -> Option<(usize, usize)> {
     if line.get(at) != Some(&b'"') {
         return None;
     }
-    let start = at + 1;
+    text_end(line, at + 1).map(|end| (at + 1, end))
+}
+
+/// Where the text ends that begins here, at its quotation mark; none if it holds anything but plain ASCII.
+#[inline]
+pub(super) fn text_end(line: &[u8], start: usize) -> Option<usize> {
     let mut end = start;
+    while has_no_odd_byte(line.get(end..).unwrap_or_default()) {
+        end += LONG;
+    }
     loop {
         let odd = odd_bytes(word(line, end));
         if odd != 0 {
             end += (odd.trailing_zeros() / u8::BITS) as usize;
-            return (line.get(end) == Some(&b'"')).then_some((start, end));
+            return (line.get(end) == Some(&b'"')).then_some(end);
         }
         end += WORD;
     }
+}
+
+/// How many bytes are looked at together where texts are long.
+const LONG: usize = 2 * WORD;
+
+/// Whether a text goes on with so many bytes as they stand.
+#[inline(always)]
+fn has_no_odd_byte(bytes: &[u8]) -> bool {
+    // Byte by byte, which becomes a few instructions for all of them; beyond ASCII bytes are negative.
+    let is_odd = |byte: u8| (byte.cast_signed() < 0x20) | (byte == b'"') | (byte == b'\\');
+    let Some(chunk) = bytes.first_chunk::<LONG>() else { return false };
+    chunk.iter().fold(0, |any, byte| any | u8::from(is_odd(*byte))) == 0
 }
 
 /// Marks bytes with their highest bit that a text does not go on with as they stand. The lowest mark is right; above it, others may be
 /// marked, too.
 #[inline(always)]
 fn odd_bytes(word: u64) -> u64 {
-    let below = |limit: u8| word.wrapping_sub(each(limit)) & !word;
-    let is = |byte: u8| {
-        let zero = word ^ each(byte);
-        zero.wrapping_sub(each(1)) & !zero
-    };
-    (word | below(b' ') | is(b'"') | is(b'\\')) & each(0x80)
+    // The highest bit of a difference is set where the byte is less, or higher than ASCII, which is odd anyway.
+    let is = |byte: u8| (word ^ each(byte)).wrapping_sub(each(1));
+    (word | word.wrapping_sub(each(b' ')) | is(b'"') | is(b'\\')) & each(0x80)
 }
 
 #[cfg(test)]

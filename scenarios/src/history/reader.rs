@@ -53,7 +53,12 @@ impl<R: BufRead> Reader<R> {
         read
     }
 
-    fn read<T>(&mut self, see: impl FnMut(Glance<'_>) -> T) -> Result<Option<T>, ReadError> {
+    #[inline]
+    fn read<T>(&mut self, mut see: impl FnMut(Glance<'_>) -> T) -> Result<Option<T>, ReadError> {
+        if let Some((length, seen)) = self.known.tell_known(self.lines.rest(), &mut see) {
+            self.lines.pass(length);
+            return Ok(Some(seen));
+        }
         let Some(line) = self.lines.next()? else {
             let problem = no_header("nothing");
             return if self.known.is_empty() { Err(ReadError::Line { line: 1, problem }) } else { Ok(None) };

@@ -15,6 +15,9 @@ const BATCH: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Order {
     waiting: Vec<Request>,
+    /// Starts and places of those that wait, and those that wait on; kept for their memory.
+    order: Vec<i128>,
+    rest: Vec<Request>,
     /// Fewer are not worth a pass.
     batch: usize,
     /// How many must wait before the next pass, so that a pass costs little for each.
@@ -23,7 +26,7 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn new() -> Order {
-        Order { waiting: Vec::new(), batch: BATCH, enough: 0 }
+        Order { waiting: Vec::new(), order: Vec::new(), rest: Vec::new(), batch: BATCH, enough: 0 }
     }
 
     /// Makes every pass worth its while.
@@ -33,10 +36,6 @@ impl Order {
 
     pub(super) fn push(&mut self, request: Request) {
         self.waiting.push(request);
-    }
-
-    pub(super) fn push_all(&mut self, requests: &[Request]) {
-        self.waiting.extend_from_slice(requests);
     }
 
     /// Whether a pass is worth its while.
@@ -51,12 +50,42 @@ impl Order {
 
     /// Gives all requests that start before `before`, by start.
     pub(super) fn release(&mut self, before: i64, mut give: impl FnMut(Request)) {
-        // A stable sort takes advantage of what is in order already, which is nearly all.
-        self.waiting.sort_by_key(|request| request.start);
-        let ready = self.waiting.partition_point(|request| request.start < before);
-        self.waiting.drain(..ready).for_each(&mut give);
+        let Order { waiting, order, rest, .. } = self;
+        if waiting.is_sorted_by_key(|request| request.start) {
+            let ready = waiting.partition_point(|request| request.start < before);
+            waiting.drain(..ready).for_each(&mut give);
+        } else {
+            sort_by_start(waiting, order);
+            let ready = order.partition_point(|key| waiting[place(*key)].start < before);
+            order[..ready].iter().for_each(|key| give(waiting[place(*key)]));
+            rest.extend(order[ready..].iter().map(|key| waiting[place(*key)]));
+            waiting.clear();
+            waiting.append(rest);
+        }
         self.enough = 2 * self.waiting.len();
     }
+}
+
+/// Gives all requests by start.
+pub(super) fn give_by_start(requests: &[Request], mut give: impl FnMut(Request)) {
+    if requests.is_sorted_by_key(|request| request.start) {
+        return requests.iter().copied().for_each(give);
+    }
+    let mut order = Vec::new();
+    sort_by_start(requests, &mut order);
+    order.into_iter().for_each(|key| give(requests[place(key)]));
+}
+
+/// Puts starts and places of requests into order; of two that start together the first comes first. Numbers are sorted much faster than
+/// requests.
+fn sort_by_start(requests: &[Request], order: &mut Vec<i128>) {
+    order.clear();
+    order.extend(requests.iter().zip(0..).map(|(request, place)| i128::from(request.start) << u64::BITS | place));
+    order.sort_unstable();
+}
+
+fn place(key: i128) -> usize {
+    key as u64 as usize
 }
 
 /// Drops refusals that say nothing new.
@@ -92,6 +121,13 @@ impl<R: Rules> Thinning<R> {
             last: None,
             rules: PhantomData,
         }
+    }
+
+    /// Makes room for a history of so many requests.
+    pub(super) fn expect(&mut self, requests: usize) {
+        self.open.reserve(requests);
+        self.ahead.reserve(requests);
+        self.latest.reserve(requests.min(self.limit));
     }
 
     /// Takes the next request by start.

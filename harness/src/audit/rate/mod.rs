@@ -106,9 +106,7 @@ impl Past {
 
 /// Decides by the given rules, without a witness and without a replay. Tests give other rules than [`Spec`].
 pub fn decide<R: Rules>(requests: &[Request], window: &Window, past: &Past) -> Decision {
-    let mut flow = Flow::<R>::of(requests, window, past);
-    flow.advance(rules::NEVER, |_| {});
-    flow.finish()
+    Flow::<R>::all(requests, window, past, |_| {}).finish()
 }
 
 /// Decides, and tells which requests say anything, by start.
@@ -117,9 +115,8 @@ pub(super) fn decide_and_tell<R: Rules>(
     window: &Window,
     past: &Past,
 ) -> (Decision, Vec<Request>) {
-    let mut flow = Flow::<R>::of(requests, window, past);
     let mut telling = Vec::new();
-    flow.advance(rules::NEVER, |request| telling.push(request));
+    let flow = Flow::<R>::all(requests, window, past, |request| telling.push(request));
     telling.sort_by_key(|request| request.start);
     (flow.finish(), telling)
 }
@@ -213,14 +210,18 @@ impl<R: Rules> Flow<R> {
         Flow { window, unseen: false, order: Order::new(), thinning, search }
     }
 
-    /// That of a whole history, which waits.
-    fn of(requests: &[Request], window: &Window, past: &Past) -> Flow<R> {
+    /// That of a whole history, all of which has been passed on; `see` sees each request that says something.
+    fn all(requests: &[Request], window: &Window, past: &Past, mut see: impl FnMut(Request)) -> Flow<R> {
         let mut flow = Flow::new(*window, usize::MAX);
         if let Past::Unseen(since) = past {
             flow.precede(*since);
         }
-        flow.search.expect(requests.len().min(ROOM_MAX));
-        flow.order.push_all(requests);
+        let room = requests.len().min(ROOM_MAX);
+        flow.search.expect(room);
+        flow.thinning.expect(room);
+        let Flow { thinning, search, .. } = &mut flow;
+        intake::give_by_start(requests, |request| pass_on(request, thinning, search, &mut see));
+        flow.search_on(rules::NEVER, see);
         flow
     }
 
@@ -243,13 +244,13 @@ impl<R: Rules> Flow<R> {
             self.precede(first);
         }
         let Flow { order, thinning, search, .. } = self;
-        order.release(before, |request| {
-            thinning.take(&request);
-            if request.kind != Kind::Refused {
-                search.take(Some(request.n), &request);
-                see(request);
-            }
-        });
+        order.release(before, |request| pass_on(request, thinning, search, &mut see));
+        self.search_on(before, see);
+    }
+
+    /// Searches up to `before`: all requests that start earlier have been taken.
+    fn search_on(&mut self, before: i64, mut see: impl FnMut(Request)) {
+        let Flow { thinning, search, .. } = self;
         thinning.release(before, |span| {
             search.refuse(span);
             see(Request { n: span.n, start: span.start, end: span.end, kind: Kind::Refused });
@@ -264,5 +265,19 @@ impl<R: Rules> Flow<R> {
             Found::None { by } => Decision::Refuted { by },
             Found::Nothing(reason) => Decision::Open(reason),
         }
+    }
+}
+
+/// Takes the next request by start.
+fn pass_on<R: Rules>(
+    request: Request,
+    thinning: &mut Thinning<R>,
+    search: &mut Search<R>,
+    see: &mut impl FnMut(Request),
+) {
+    thinning.take(&request);
+    if request.kind != Kind::Refused {
+        search.take(Some(request.n), &request);
+        see(request);
     }
 }

@@ -71,14 +71,16 @@ pub(super) struct Search<R> {
     rules: PhantomData<R>,
 }
 
-/// Instants at which cells begin, and whether no state of the cell before can go on in the next.
+/// Instants at which cells begin.
 #[derive(Debug, Default)]
 struct Cuts {
-    /// Those that come in order; states can go on there.
+    /// Those that come in order.
     in_order: VecDeque<i64>,
     /// The others, the last first.
-    others: Vec<(i64, bool)>,
-    /// Whether they are in order, too.
+    others: Vec<i64>,
+    /// Those of all at which no state of the cell before can go on, the last first.
+    separating: Vec<i64>,
+    /// Whether the last two are in order, too.
     sorted: bool,
 }
 
@@ -87,29 +89,47 @@ impl Cuts {
         if cut == NEVER {
             return;
         }
-        if !separates && self.in_order.back().is_none_or(|last| *last <= cut) {
+        if self.in_order.back().is_none_or(|last| *last <= cut) {
             self.in_order.push_back(cut);
         } else {
-            self.others.push((cut, separates));
+            self.others.push(cut);
+            self.sorted = false;
+        }
+        if separates {
+            self.separating.push(cut);
             self.sorted = false;
         }
     }
 
-    /// Takes the first, if it is not after `before`.
-    fn take(&mut self, before: i64) -> Option<(i64, bool)> {
+    /// Takes the first, if it is not after `before`, as often as it is there.
+    fn take(&mut self, before: i64) -> Option<i64> {
         if !self.sorted {
             // What was there before is in order and stands first.
-            self.others.sort_by_key(|(cut, _)| Reverse(*cut));
+            self.others.sort_by_key(|cut| Reverse(*cut));
+            self.separating.sort_by_key(|cut| Reverse(*cut));
             self.sorted = true;
         }
-        let one = self.in_order.front().map(|cut| (*cut, false)).filter(|(cut, _)| *cut <= before);
-        let other = self.others.last().copied().filter(|(cut, _)| *cut <= before);
-        match (one, other) {
-            (Some(one), Some(other)) if one.0 <= other.0 => self.in_order.pop_front().map(|_| one),
-            (Some(one), None) => self.in_order.pop_front().map(|_| one),
-            (_, Some(_)) => self.others.pop(),
-            (None, None) => None,
+        let first = |one: Option<&i64>| one.copied().unwrap_or(NEVER);
+        let (one, other) = (first(self.in_order.front()), first(self.others.last()));
+        let cut = one.min(other);
+        if cut > before || cut == NEVER {
+            return None;
         }
+        if one == cut {
+            self.in_order.pop_front();
+        } else {
+            self.others.pop();
+        }
+        Some(cut)
+    }
+
+    /// Whether states can go on where the cell begins whose cut was taken last.
+    fn joins(&mut self, cut: i64) -> bool {
+        let mut joins = true;
+        while self.separating.pop_if(|one| *one <= cut).is_some() {
+            joins = false;
+        }
+        joins
     }
 }
 
@@ -126,8 +146,8 @@ impl<R: Rules> Search<R> {
             cuts: Cuts::default(),
             reached: BEFORE,
             joins: false,
-            states: vec![root],
-            alive: vec![0],
+            states: first_of_some(root),
+            alive: first_of_some(0),
             dead: Vec::new(),
             free: Vec::new(),
             born: Vec::new(),
@@ -187,7 +207,7 @@ impl<R: Rules> Search<R> {
     /// Goes on to `before`: all requests that start earlier have been taken.
     pub(super) fn advance(&mut self, before: i64) {
         while self.standing == Standing::Open
-            && let Some((cut, separates)) = self.cuts.take(before)
+            && let Some(cut) = self.cuts.take(before)
         {
             if cut > self.reached {
                 let cell = Cell { lo: self.reached, hi: cut - 1, joins: self.joins };
@@ -196,7 +216,7 @@ impl<R: Rules> Search<R> {
                     self.pass(cell);
                 }
             }
-            self.joins &= !separates;
+            self.joins &= self.cuts.joins(cut);
         }
     }
 
@@ -361,4 +381,11 @@ impl<R: Rules> Search<R> {
             }
         }
     }
+}
+
+/// A list that begins with this, and has room for a few others.
+fn first_of_some<T>(first: T) -> Vec<T> {
+    let mut list = Vec::with_capacity(4);
+    list.push(first);
+    list
 }
