@@ -253,6 +253,42 @@ fn recorded(n: u64) -> Vec<String> {
     lines
 }
 
+/// A line with one byte changed, added or taken away.
+fn damaged(line: &str, at: Index, how: u8, byte: u8) -> Vec<u8> {
+    let mut bytes = line.as_bytes().to_vec();
+    let at = at.index(bytes.len());
+    match how {
+        0 => bytes[at] = byte,
+        1 => bytes.insert(at, byte),
+        _ => drop(bytes.remove(at)),
+    }
+    bytes.retain(|byte| *byte != b'\n');
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    /// Its number is new, so that nothing but the damage can be wrong with it.
+    #[test]
+    fn a_damaged_line_of_a_known_layout_is_read_as_the_whole_parser_reads_it(
+        place in 0..8_usize,
+        at in any::<Index>(),
+        how in 0..3_u8,
+        byte in prop_oneof![any::<u8>(), select(b"\",:{}\\0129e.- \t\x7f".to_vec())],
+    ) {
+        let known = recorded(1);
+        let new: Vec<String> =
+            recorded(123_456_789).iter().map(|line| line.replacen("\"n\":", "\"n\":10", 1)).collect();
+        let (mut learning, mut slow) = (after_header(), after_header());
+        for line in known.iter().chain(&new[..place]) {
+            prop_assert_eq!(tell_by_layout(&mut learning, line.as_bytes()), slow.tell_any(line.as_bytes(), &mut event));
+        }
+        let line = damaged(&new[place], at, how, byte);
+        let expected = slow.tell_any(&line, &mut event);
+        prop_assert_eq!(tell_by_layout(&mut learning, &line), expected, "{}", String::from_utf8_lossy(&line));
+    }
+}
+
 #[test]
 fn what_a_recorder_writes_of_requests_needs_a_quick_look_only_and_by_then_is_known() {
     let (mut first, mut second) = (after_header(), after_header());
