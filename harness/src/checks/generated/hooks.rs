@@ -221,11 +221,27 @@ impl rounds::Live for Live<'_> {
         Ok(None)
     }
 
-    async fn take(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) {
-        if !self.is_as_expected(g, at, exchange).await {
-            // Nothing follows from what is sent after an answer that was wrong or did not come.
-            self.steps = &[];
+    async fn is_as_expected(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> bool {
+        let (Some(status), Some(Step::Hook { template, sent })) = (exchange.status(), self.steps.get(self.place))
+        else {
+            return false;
+        };
+        let template = template % TEMPLATES.len();
+        if self.model.answered(template, *sent, status, Seeing::Settled).is_ok() {
+            self.place += 1;
+            return true;
         }
+        let before = self.model.answered(template, *sent, status, Seeing::Unsettled).is_ok();
+        let unseen = status == 404;
+        if !(before || unseen) || !self.patience.wait().await {
+            return false;
+        }
+        g.mark_unsettled(at);
+        true
+    }
+
+    fn stop(&mut self) {
+        self.steps = &[];
     }
 
     /// An outage begins or ends for all. Whoever has not come to its end waits for that.
@@ -257,26 +273,6 @@ impl<'c> Live<'c> {
         patience.begin();
         let (label, steps, model) = (label.to_owned(), &sequence.steps[..], HookModel::new(&TEMPLATES));
         Ok(Live { label, steps, place: 0, templates, model, patience, down: false })
-    }
-
-    /// False for an answer that is wrong or did not come.
-    async fn is_as_expected(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> bool {
-        let (Some(status), Some(Step::Hook { template, sent })) = (exchange.status(), self.steps.get(self.place))
-        else {
-            return false;
-        };
-        let template = template % TEMPLATES.len();
-        if self.model.answered(template, *sent, status, Seeing::Settled).is_ok() {
-            self.place += 1;
-            return true;
-        }
-        let before = self.model.answered(template, *sent, status, Seeing::Unsettled).is_ok();
-        let unseen = status == 404;
-        if !(before || unseen) || !self.patience.wait().await {
-            return false;
-        }
-        g.mark_unsettled(at);
-        true
     }
 
     async fn change(&mut self, g: &mut Gather, label: &str, step: &Step) -> Result<(), Stop> {

@@ -284,11 +284,29 @@ impl rounds::Live for Live<'_> {
         Ok(None)
     }
 
-    async fn take(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) {
-        if !self.is_as_expected(g, at, exchange).await {
-            // Nothing follows from what is sent after an answer that was wrong or did not come.
-            self.steps = &[];
+    async fn is_as_expected(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> bool {
+        let (Some(status), Some(Step::Refresh { domain, token, ask, .. })) =
+            (exchange.status(), self.steps.get(self.place))
+        else {
+            return false;
+        };
+        let (what, moment) = ((*domain % DOMAINS, *token % TOKENS, *ask), Moment::of(exchange));
+        if self.model.answered(what, status, moment, Seeing::Settled).is_ok() {
+            self.answered += 1;
+            return true;
         }
+        let before = self.model.clone().answered(what, status, moment, Seeing::Unsettled).is_ok();
+        if !before || !self.patience.wait().await {
+            return false;
+        }
+        g.mark_unsettled(at);
+        let known = self.model.answered(what, status, moment, Seeing::Unsettled);
+        known.expect("the same was acceptable a moment ago");
+        true
+    }
+
+    fn stop(&mut self) {
+        self.steps = &[];
     }
 
     async fn go_on(g: &mut Gather, all: &mut [Self]) -> Result<bool, Stop> {
@@ -324,28 +342,6 @@ impl<'c> Live<'c> {
         self.until_ms = None;
         self.model.pass();
         false
-    }
-
-    /// False for an answer that is wrong or did not come.
-    async fn is_as_expected(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> bool {
-        let (Some(status), Some(Step::Refresh { domain, token, ask, .. })) =
-            (exchange.status(), self.steps.get(self.place))
-        else {
-            return false;
-        };
-        let (what, moment) = ((*domain % DOMAINS, *token % TOKENS, *ask), Moment::of(exchange));
-        if self.model.answered(what, status, moment, Seeing::Settled).is_ok() {
-            self.answered += 1;
-            return true;
-        }
-        let before = self.model.clone().answered(what, status, moment, Seeing::Unsettled).is_ok();
-        if !before || !self.patience.wait().await {
-            return false;
-        }
-        g.mark_unsettled(at);
-        let known = self.model.answered(what, status, moment, Seeing::Unsettled);
-        known.expect("the same was acceptable a moment ago");
-        true
     }
 
     fn request(&mut self, label: &str, (domain, token, ask): (usize, usize, Ask)) -> Request {

@@ -14,8 +14,11 @@ pub(super) trait Live: Sized + Send {
     /// the others, too.
     fn next(&mut self, g: &mut Gather) -> impl Future<Output = Result<Option<Request>, Stop>> + Send;
 
-    /// Takes in an exchange, by its place in the evidence too.
-    fn take(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> impl Future<Output = ()> + Send;
+    /// Takes in an exchange, by its place in the evidence too. False for an answer that is wrong or did not come.
+    fn is_as_expected(&mut self, g: &mut Gather, at: usize, exchange: &Exchange) -> impl Future<Output = bool> + Send;
+
+    /// Leaves out all that was to come.
+    fn stop(&mut self);
 
     /// Lets happen what sequences wait for, none of which has a request to send; false if none waits.
     fn go_on(g: &mut Gather, all: &mut [Self]) -> impl Future<Output = Result<bool, Stop>> + Send;
@@ -40,7 +43,10 @@ pub(super) async fn run<L: Live>(g: &mut Gather, all: &mut [L]) -> Result<(), St
         let sent = g.send_together(&requests).await;
         let first = g.evidence().exchanges.len() - sent.len();
         for ((live, exchange), at) in asking.into_iter().zip(&sent).zip(first..) {
-            live.take(g, at, exchange).await;
+            if !live.is_as_expected(g, at, exchange).await {
+                // Nothing would follow from the answers to what comes after.
+                live.stop();
+            }
         }
     }
 }
