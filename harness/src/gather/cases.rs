@@ -25,6 +25,7 @@ impl Gather {
             }
             let mut kept = open.into_iter();
             waiting.retain(|_| kept.next().unwrap_or(false));
+            // Nothing tells when a target has settled; to ask without a pause would keep it from that.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }

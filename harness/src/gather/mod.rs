@@ -79,6 +79,7 @@ impl Pacer {
 
     async fn turn(&self) {
         let mut next = self.next.lock().await;
+        // The rate that the user allows (`--rate`).
         tokio::time::sleep_until((*next).into()).await;
         *next = (*next).max(Instant::now()) + self.gap;
     }
@@ -269,6 +270,7 @@ impl Gather {
             }
             let last = self.evidence.exchanges.last_mut().expect("an exchange was just sent");
             last.label.push_str("/unsettled");
+            // Nothing tells when a change is seen, and each look costs part of a limit.
             tokio::time::sleep_until((began + self.world.settle / part).into()).await;
             exchange = self.send(request.clone()).await;
         }
@@ -286,6 +288,7 @@ impl Gather {
             }
             let last = self.evidence.exchanges.last_mut().expect("an exchange was just sent");
             last.label.push_str("/unsettled");
+            // Nothing tells when it has happened; to ask without a pause would keep the target from it.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -303,6 +306,7 @@ impl Gather {
                 return;
             }
             if round > 0 {
+                // The looks are spread over the time that the target is given.
                 tokio::time::sleep(pause).await;
             }
             last.clear();
@@ -331,6 +335,7 @@ impl Gather {
                 return Ok(seen);
             }
             self.evidence.fixtures.pop();
+            // As in `repeated`.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }

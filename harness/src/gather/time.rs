@@ -197,6 +197,7 @@ impl Slot {
         match self.keeper.kind {
             ClockKind::System => {
                 self.rest();
+                // The target's clock is the real one: its time passes in no other way.
                 tokio::time::sleep(Duration::from_millis(moment - now)).await;
                 self.resume().await;
                 Ok(())

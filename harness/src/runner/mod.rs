@@ -313,6 +313,7 @@ async fn attempt_once(
         tokio::select! {
             biased;
             () = signalled(&mut interrupt) => Outcome::Stopped(Stop::NotRun("interrupted".to_owned())),
+            // The end of the whole run (`--run-time`).
             () = tokio::time::sleep_until(end.at.into()) => Outcome::Stopped(Stop::NotRun(end.words())),
             done = tokio::time::timeout(limit, gathering) => match done {
                 Ok(Ok(Ok(()))) => Outcome::Gathered,

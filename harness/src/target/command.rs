@@ -198,6 +198,7 @@ async fn end(group: Pid) {
     }
     let gone = async {
         while killpg(group, None).is_ok() {
+            // The system tells of the ends of children, not of theirs.
             tokio::time::sleep(LOOK).await;
         }
     };

@@ -166,6 +166,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors: trying again at once would spin.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };

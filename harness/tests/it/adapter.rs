@@ -124,6 +124,7 @@ async fn render(hook: &str) -> Value {
             return accepted["id"].clone();
         }
         assert!(Instant::now() < deadline, "no render was accepted: {}", answer.status());
+        // Nothing tells when the template is seen; the deadline bounds the looks.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

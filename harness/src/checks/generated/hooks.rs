@@ -15,7 +15,7 @@ use crate::checks::craftkit::{SIGNATURE, hook, hook_at, sign, signed_hook, varia
 use crate::checks::judge::{Judge, Seen, outcome};
 use crate::checks::rndrkit::offers;
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{Evidence, Exchange, GeneratedCase, Response, Signed};
+use crate::evidence::{Evidence, Exchange, Response, Signed};
 use crate::gather::{Gather, Stop, Template};
 use crate::model::{HookModel, Hooked, Seeing, Sent, Unacceptable};
 use crate::target::http::Request;
@@ -160,8 +160,7 @@ impl Property for Hooks {
         for cases in cases.chunks(rounds::AT_A_TIME) {
             let mut all = Vec::new();
             for (label, sequence) in cases {
-                let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
-                g.keep_case(GeneratedCase { label: label.clone(), case, control: None, stands_for: 0 });
+                rounds::keep(g, label, sequence);
                 all.push(Live::open(g, label, sequence).await?);
             }
             let went = rounds::run(g, &mut all).await;

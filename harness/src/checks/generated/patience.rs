@@ -28,6 +28,7 @@ impl Patience {
     pub(super) async fn wait(&mut self) -> bool {
         let (Some(changed), Some(part)) = (self.changed, PARTS.get(self.looks)) else { return false };
         self.looks += 1;
+        // A change may take until then to be seen everywhere, and each look costs part of a limit.
         tokio::time::sleep_until((changed + self.settle / *part).into()).await;
         true
     }

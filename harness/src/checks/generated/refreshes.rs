@@ -11,7 +11,7 @@ use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, outcome};
 use crate::checks::rndrkit::{offers, refresh, text};
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{ClockKind, Evidence, Exchange, GeneratedCase, Response};
+use crate::evidence::{ClockKind, Evidence, Exchange, Response};
 use crate::gather::{Domain, DomainWish, Gather, Stop, Token};
 use crate::model::{Ask, Counting, Moment, RefreshModel, Refreshed, Seeing, Unacceptable};
 use crate::secret::Secret;
@@ -219,8 +219,7 @@ impl Property for Refreshes {
         for cases in cases.chunks(rounds::AT_A_TIME) {
             let mut all = Vec::new();
             for (label, sequence) in cases {
-                let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
-                g.keep_case(GeneratedCase { label: label.clone(), case, control: None, stands_for: 0 });
+                rounds::keep(g, label, sequence);
                 all.push(Live::open(g, label, sequence).await?);
             }
             rounds::run(g, &mut all).await?;

@@ -1,7 +1,9 @@
 //! Sequences of one property side by side: in each round every sequence sends its next request, once it has the answer to its last one.
 //! Within a sequence everything happens one after the other; none disturbs another, since each has what it works on for itself.
 
-use crate::evidence::Exchange;
+use serde::Serialize;
+
+use crate::evidence::{Exchange, GeneratedCase};
 use crate::gather::{Gather, Stop};
 use crate::target::http::Request;
 
@@ -22,6 +24,12 @@ pub(super) trait Live: Sized + Send {
 
     /// Lets happen what sequences wait for, none of which has a request to send; false if none waits.
     fn go_on(g: &mut Gather, all: &mut [Self]) -> impl Future<Output = Result<bool, Stop>> + Send;
+}
+
+/// Keeps in the evidence what will be tried.
+pub(super) fn keep(g: &mut Gather, label: &str, sequence: &impl Serialize) {
+    let case = serde_json::to_value(sequence).expect("a sequence has only text keys");
+    g.keep_case(GeneratedCase { label: label.to_owned(), case, control: None, stands_for: 0 });
 }
 
 /// Runs sequences to their ends.
