@@ -58,16 +58,35 @@ fn is_consistent_streamed(instance: &Instance, start: Start, dice: &mut Dice) ->
 
 #[test]
 fn a_hundred_thousand_small_histories_are_judged_as_by_brute_force() {
-    let mut inconsistent = 0;
+    let (mut inconsistent, mut chosen) = (0, 0);
     for seed in 0..INSTANCES {
         let mut dice = Dice::new(seed);
         let instance = instances::small(&mut dice, REQUESTS_MAX);
         let expected = oracle::is_consistent(&instance.requests, &instance.window);
         assert_eq!(is_consistent(&instance, Start::Fresh), expected, "{seed}: {instance:#?}");
         inconsistent += u64::from(!expected);
+        chosen += u64::from(is_explained_by_choice(&instance, Start::Fresh, expected, &mut dice));
     }
-    // Both answers must be tried often.
+    // Both answers must be tried often, and so must both ways to the first.
     assert!((INSTANCES / 5..INSTANCES / 3).contains(&inconsistent), "{inconsistent} of {INSTANCES} are inconsistent");
+    let consistent = INSTANCES - inconsistent;
+    assert!((consistent / 2..consistent * 9 / 10).contains(&chosen), "{chosen} of {consistent} needed no search");
+}
+
+/// Whether a schedule can be chosen without a search, which must then be one; what is said by way of it must be as expected.
+#[track_caller]
+fn is_explained_by_choice(instance: &Instance, start: Start, expected: bool, dice: &mut Dice) -> bool {
+    let mut requests = instance.requests.clone();
+    dice.shuffle(&mut requests);
+    let chosen = rate::choose(&requests, &instance.window);
+    for schedule in chosen.iter().chain(&rate::choose(&instance.requests, &instance.window)) {
+        assert_eq!(rate::replay(&requests, &instance.window, start, schedule), Ok(()), "{requests:#?} {schedule:#?}");
+    }
+    assert_eq!(rate::is_explained(&requests, &instance.window, start), expected, "{instance:#?}");
+    let mut monitor = Monitor::new(instance.window, start);
+    requests.iter().for_each(|request| monitor.push(*request));
+    assert_eq!(monitor.is_explained(), expected, "{instance:#?}");
+    chosen.is_some()
 }
 
 /// Each instant of opening followed by itself, this is given up.
@@ -136,6 +155,7 @@ fn an_unknown_beginning_is_every_beginning() {
         }
         let expected = is_consistent_from_any_state(&instance);
         assert_eq!(is_consistent(&instance, Start::Unknown), expected, "{seed}: {instance:#?}");
+        is_explained_by_choice(&instance, Start::Unknown, expected, &mut dice);
         judged += 1;
         inconsistent += u64::from(!expected);
     }

@@ -232,7 +232,7 @@ const EXACT: Window = Window { limit: LIMIT as u64, shortest: HOUR, longest: HOU
 #[test]
 fn a_correct_server_is_never_accused() {
     const HISTORIES: u64 = 240;
-    let mut requests = 0;
+    let (mut requests, mut chosen) = (0, 0);
     for seed in 0..HISTORIES {
         for workload in WORKLOADS {
             let mut dice = Dice::new(seed);
@@ -245,6 +245,10 @@ fn a_correct_server_is_never_accused() {
             requests += history.len();
             let verdict = rate::judge(&history, &window, Start::Fresh);
             assert!(matches!(verdict, Verdict::Consistent(_)), "{seed} {workload:?}: {verdict:#?}");
+            if let Some(schedule) = rate::choose(&history, &window) {
+                assert_eq!(rate::replay(&history, &window, Start::Fresh, &schedule), Ok(()), "{seed} {workload:?}");
+                chosen += 1;
+            }
             // Recording may begin in the middle, and tell what it has in any order.
             let begins = sends[sends.len() / 3];
             let mut monitor = Monitor::new(window, Start::Unknown);
@@ -263,6 +267,8 @@ fn a_correct_server_is_never_accused() {
         }
     }
     assert!(requests > 30_000, "{requests} requests were judged");
+    let histories = HISTORIES * WORKLOADS.len() as u64;
+    assert!(chosen > histories / 2, "{chosen} of {histories} needed no search");
 }
 
 /// Of twenty histories of this server, at least so many must show that it is wrong, each with an explanation.
@@ -271,8 +277,10 @@ fn is_caught(server: Server, workload: Workload, at_least: usize) {
     let caught = (0..20).filter(|seed| {
         let mut dice = Dice::new(*seed);
         let sends = sends(&mut dice, workload, 3);
-        match rate::judge(&history(&mut dice, server, &sends, 0.0), &EXACT, Start::Fresh) {
+        let history = history(&mut dice, server, &sends, 0.0);
+        match rate::judge(&history, &EXACT, Start::Fresh) {
             Verdict::Inconsistent(witness) => {
+                assert_eq!(rate::choose(&history, &EXACT), None);
                 let sentence = witness.sentence(|at| format!("{}", at / SECOND));
                 assert!(!witness.facts.is_empty() && witness.facts.len() < 40, "{witness:#?}");
                 assert!(witness.facts.iter().any(|fact| sentence.contains(&format!("#{} ", fact.n))), "{sentence}");

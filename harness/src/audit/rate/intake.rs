@@ -22,11 +22,13 @@ pub(super) struct Order {
     batch: usize,
     /// How many must wait before the next pass, so that a pass costs little for each.
     enough: usize,
+    /// Whether any was given.
+    touched: bool,
 }
 
 impl Order {
     pub(super) fn new() -> Order {
-        Order { waiting: Vec::new(), order: Vec::new(), rest: Vec::new(), batch: BATCH, enough: 0 }
+        Order { waiting: Vec::new(), order: Vec::new(), rest: Vec::new(), batch: BATCH, enough: 0, touched: false }
     }
 
     /// Makes every pass worth its while.
@@ -43,6 +45,11 @@ impl Order {
         self.batch == 0 || self.waiting.len() >= self.enough.max(self.batch)
     }
 
+    /// All requests, as long as none was given.
+    pub(super) fn untouched(&self) -> Option<&[Request]> {
+        (!self.touched).then_some(&self.waiting)
+    }
+
     /// The earliest start of all that wait, if it is before `before`.
     pub(super) fn first(&self, before: i64) -> Option<i64> {
         self.waiting.iter().map(|request| request.start).min().filter(|start| *start < before)
@@ -50,6 +57,7 @@ impl Order {
 
     /// Gives all requests that start before `before`, by start.
     pub(super) fn release(&mut self, before: i64, mut give: impl FnMut(Request)) {
+        self.touched = true;
         let Order { waiting, order, rest, .. } = self;
         if waiting.is_sorted_by_key(|request| request.start) {
             let ready = waiting.partition_point(|request| request.start < before);

@@ -2,8 +2,9 @@
 //!
 //! `intake` puts requests in order and drops refusals that say nothing new; `search` follows all pasts that can matter
 //! through time, cell by cell: `state` is one of them, `step` says what can follow it, `rivals` what of that is worth following,
-//! `trail` how it came there; [`replay`](replay()) checks the result.
+//! `trail` how it came there; [`replay`](replay()) checks the result. Of a short history `greedy` tries one past beforehand.
 
+mod greedy;
 mod intake;
 mod known;
 mod memory;
@@ -104,6 +105,18 @@ impl Past {
     }
 }
 
+/// Whether these requests, in any order, can be explained, surely: [`judge`] without the work of telling how or why not.
+pub fn is_explained(requests: &[Request], window: &Window, start: Start) -> bool {
+    // A key that nobody had used is one of those of which nothing is known.
+    greedy::explains(requests, window)
+        || matches!(decide::<Spec>(requests, window, &Past::of(requests, start)), Decision::Explained(_))
+}
+
+/// A schedule chosen greedily, without a search; not replayed. None says nothing of the requests.
+pub fn choose(requests: &[Request], window: &Window) -> Option<Schedule> {
+    greedy::schedule(requests, window)
+}
+
 /// Decides by the given rules, without a witness and without a replay. Tests give other rules than [`Spec`].
 pub fn decide<R: Rules>(requests: &[Request], window: &Window, past: &Past) -> Decision {
     Flow::<R>::all(requests, window, past, |_| {}).finish()
@@ -169,6 +182,11 @@ impl Monitor {
 
     /// Whether all that was pushed can be explained, surely: [`Monitor::finish`] without the work of telling how or why not.
     pub fn is_explained(mut self) -> bool {
+        // As long as nothing was passed on, all that was pushed is here.
+        let all = self.flow.order.untouched();
+        if self.late.is_none() && all.is_some_and(|all| greedy::explains(all, &self.flow.window)) {
+            return true;
+        }
         self.flow.advance(rules::NEVER, |_| {});
         self.late.is_none() && matches!(self.flow.finish(), Decision::Explained(_))
     }
