@@ -19,7 +19,7 @@ use reference_server::store::SharedStore;
 use reference_server::{ClockKind, Config, ControlToken, Limits, Parts, StoreKind};
 
 use crate::absent::absent;
-use crate::rules;
+use crate::{floor, rules};
 
 /// Opens the control plane of every server here.
 pub(crate) const CONTROL: &str = "control-token-of-the-bench";
@@ -32,6 +32,10 @@ const TICKS: f64 = 100.0;
 pub(crate) enum Kind {
     /// The server on an SQLite file.
     Sqlite,
+    /// The same router with its state in memory and its changes in pages of SQLite.
+    Pages,
+    /// The same router with its state in memory and its changes in a log.
+    Log,
     /// The same router with the in-memory store.
     Memory,
     /// The same router with a store that keeps nothing.
@@ -43,21 +47,26 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 5] = [Kind::Sqlite, Kind::Memory, Kind::Absent, Kind::Rules, Kind::Hyper];
+    pub(crate) const ALL: [Kind; 7] =
+        [Kind::Sqlite, Kind::Pages, Kind::Log, Kind::Memory, Kind::Absent, Kind::Rules, Kind::Hyper];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Kind::Sqlite => "(a) SQLite, durable",
-            Kind::Memory => "(b) in memory",
-            Kind::Absent => "(c) without a store",
-            Kind::Rules => "(d) hyper and the rules",
-            Kind::Hyper => "(e) bare hyper",
+            Kind::Pages => "(b) SQLite's pages alone",
+            Kind::Log => "(c) log with fdatasync",
+            Kind::Memory => "(d) in memory",
+            Kind::Absent => "(e) without a store",
+            Kind::Rules => "(f) hyper and the rules",
+            Kind::Hyper => "(g) bare hyper",
         }
     }
 
     fn name(self) -> &'static str {
         match self {
             Kind::Sqlite => "sqlite",
+            Kind::Pages => "pages",
+            Kind::Log => "log",
             Kind::Memory => "memory",
             Kind::Absent => "absent",
             Kind::Rules => "rules",
@@ -132,7 +141,7 @@ pub(crate) fn serve(kind: Kind, path: &Path) {
     runtime.block_on(async {
         let store = match kind {
             Kind::Sqlite => StoreKind::File(path.to_owned()),
-            Kind::Memory | Kind::Absent => StoreKind::Memory,
+            Kind::Pages | Kind::Log | Kind::Memory | Kind::Absent => StoreKind::Memory,
             Kind::Rules => return plain(rules::answer).await,
             Kind::Hyper => return plain(constant).await,
         };
@@ -147,6 +156,8 @@ pub(crate) fn serve(kind: Kind, path: &Path) {
         let limiter = Arc::new(FixedWindow { limit: i64::MAX, window: WINDOW });
         let replaced: Option<fn(SharedStore) -> SharedStore> = match kind {
             Kind::Absent => Some(absent),
+            Kind::Pages => Some(floor::pages),
+            Kind::Log => Some(floor::log),
             Kind::Sqlite | Kind::Memory | Kind::Rules | Kind::Hyper => None,
         };
         let parts = Parts { limiter, store: replaced, ..Parts::reference() };

@@ -82,7 +82,7 @@ pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr)
                 Kind::Hyper | Kind::Rules | Kind::Absent => {
                     vec!["rk_wh_0123456789abcdef0123456789abcdef".to_owned(); DOMAINS]
                 }
-                Kind::Sqlite | Kind::Memory => {
+                Kind::Sqlite | Kind::Pages | Kind::Log | Kind::Memory => {
                     let made = control(server, "domain.create", &json!({}), DOMAINS).await;
                     made.iter().map(|domain| text(&domain["tokens"][0]["token"])).collect()
                 }
@@ -97,7 +97,7 @@ pub(crate) async fn requests(kind: Kind, endpoint: Endpoint, server: SocketAddr)
                         TEMPLATES
                     ]
                 }
-                Kind::Sqlite | Kind::Memory => {
+                Kind::Sqlite | Kind::Pages | Kind::Log | Kind::Memory => {
                     control(server, "template.create", &json!({ "manifest": manifest() }), TEMPLATES).await
                 }
             };

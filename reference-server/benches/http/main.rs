@@ -12,6 +12,7 @@
 
 mod absent;
 mod child;
+mod floor;
 mod load;
 mod restart;
 mod rules;
@@ -69,11 +70,15 @@ fn option<T: std::str::FromStr>(arguments: &[String], name: &str) -> Option<T> {
 }
 
 async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
-    let mut samples: [Vec<Sample>; 5] = Default::default();
+    let mut samples: [Vec<Sample>; 7] = Default::default();
+    // Kept to the end: to delete a file of many megabytes makes the flushes after it slow, and those are another's.
+    let mut folders = Vec::new();
     for round in 0..rounds {
         for step in 0..Kind::ALL.len() {
             let place = (round + step) % Kind::ALL.len();
-            samples[place].push(measure(Kind::ALL[place], endpoint, length).await);
+            let folder = tempfile::tempdir().unwrap();
+            samples[place].push(measure(Kind::ALL[place], &folder.path().join("store"), endpoint, length).await);
+            folders.push(folder);
         }
     }
     println!("{endpoint}");
@@ -81,7 +86,7 @@ async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
         "  {:<23} {:>11} {:>8} {:>9} {:>9} {:>9}",
         "", "decisions/s", "of hyper", "CPU us/rq", "of hyper", "peak MiB"
     );
-    let [sqlite, memory, absent, rules, hyper] = &samples;
+    let [sqlite, pages, log, memory, absent, rules, hyper] = &samples;
     let (rate_of_hyper, cpu_of_hyper) = (median(hyper, |s| s.per_second), median(hyper, |s| s.cpu_micros));
     for (kind, samples) in Kind::ALL.iter().zip(&samples) {
         let (rate, cpu) = (median(samples, |s| s.per_second), median(samples, |s| s.cpu_micros));
@@ -93,10 +98,13 @@ async fn servers(endpoint: Endpoint, rounds: usize, length: Duration) {
             cpu / cpu_of_hyper
         );
     }
-    println!("  (a) has {} of the rate of (b)", side_by_side(sqlite, memory, |s| s.per_second));
-    println!("  (a) has {} of the rate of (c)", side_by_side(sqlite, absent, |s| s.per_second));
-    println!("  (c) takes {} of the CPU of (d)", side_by_side(absent, rules, |s| s.cpu_micros));
-    println!("  (c) takes {} of the CPU of (e)\n", side_by_side(absent, hyper, |s| s.cpu_micros));
+    for (label, one) in [("(a)", sqlite), ("(b)", pages), ("(c)", log)] {
+        println!("  {label} has {} of the rate of (e)", side_by_side(one, absent, |s| s.per_second));
+    }
+    println!("  (a) has {} of the rate of (b)", side_by_side(sqlite, pages, |s| s.per_second));
+    println!("  (a) has {} of the rate of (d)", side_by_side(sqlite, memory, |s| s.per_second));
+    println!("  (e) takes {} of the CPU of (f)", side_by_side(absent, rules, |s| s.cpu_micros));
+    println!("  (e) takes {} of the CPU of (g)\n", side_by_side(absent, hyper, |s| s.cpu_micros));
 }
 
 /// The median of the rounds' ratios, and their range: neighbours make noise for what is measured side by side alike.
@@ -107,9 +115,8 @@ fn side_by_side<T>(one: &[T], other: &[T], value: impl Fn(&T) -> f64) -> String 
     format!("{:.2} ({least:.2} to {most:.2})", median(&ratios, |ratio| *ratio))
 }
 
-async fn measure(kind: Kind, endpoint: Endpoint, length: Duration) -> Sample {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Child::start(kind, &folder.path().join("store.db"));
+async fn measure(kind: Kind, path: &Path, endpoint: Endpoint, length: Duration) -> Sample {
+    let server = Child::start(kind, path);
     let requests = load::requests(kind, endpoint, server.address).await;
     let before = server.cpu();
     let (answered, took) = load::run(server.address, requests, endpoint.status(kind), CONCURRENCY, length).await;
@@ -145,7 +152,7 @@ impl Durable {
 
 async fn stores(rounds: usize, length: Duration) {
     let mut samples: [Vec<(f64, f64)>; 3] = Default::default();
-    // Kept to the end: to delete a file of many megabytes makes the flushes after it slow, and those are another's.
+    // Kept as above.
     let mut folders = Vec::new();
     for round in 0..rounds {
         for step in 0..Durable::ALL.len() {

@@ -108,7 +108,7 @@ struct Entry {
 type Done = Vec<(oneshot::Sender<u64>, u64)>;
 
 /// Makes a batch durable.
-type Flush = Box<dyn FnMut(&[u8]) + Send>;
+pub(crate) type Flush = Box<dyn FnMut(&[u8]) + Send>;
 
 /// A log that is written once beforehand, overwritten from then on, and flushed once a batch.
 pub(crate) fn log(path: &Path) -> Flush {
