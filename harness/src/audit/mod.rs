@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! rate::judge(&[Request], &Window, Start)       -> Verdict<Schedule>   the whole history at once, schedule replayed
-//! rate::is_explained(&[Request], &Window, Start) -> bool               whether it is consistent, and not how or why not
+//! rate::is_explained(&[Request], &Window, Start) -> bool               whether it is surely consistent, and not how
 //! rate::Monitor: push*, settle*, finish         -> Verdict<Schedule>   the same verdict, in the memory of what is in flight
 //! quota::judge(&[Spend], &Allowance, Reading)   -> Verdict<quota::Schedule>
 //! ```

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::audit_command::{History, NS, answer, audited, check, refresh_by};
+use crate::audit_history::{History, NS, answer, audited, check, refresh_by};
 use crate::cli::folder;
 
 const EXACT: &str = "rndrkit.rate.concurrent-exact (should)";

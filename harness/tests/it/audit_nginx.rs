@@ -1,6 +1,6 @@
 //! `hookproof audit --format nginx`: access logs as lines of data.
 
-use crate::audit_command::audited;
+use crate::audit_history::audited;
 use crate::cli::folder;
 
 fn logged(second: u64, status: u16, domain: &str) -> String {

@@ -7,7 +7,7 @@ use hookproof::report::load::LoadVerdict;
 use hookproof::verdict::{Status, Verdict, worst};
 use serde_json::json;
 
-use crate::audit_command::audited;
+use crate::audit_history::audited;
 use crate::cli::{Served, folder, hookproof, text};
 use crate::harm::{changed, edited, reset_after};
 use crate::load::Loaded;

@@ -6,6 +6,7 @@ mod adapter;
 mod adapters;
 mod audit_command;
 mod audit_corpus;
+mod audit_history;
 mod audit_lone;
 mod audit_nginx;
 mod audit_simulated;

@@ -1,12 +1,15 @@
-//! One past, chosen greedily: where it explains a history, nothing has to be searched for.
+//! Pasts chosen greedily: where one explains a history, nothing has to be searched for.
 //!
 //! Windows are laid one after the other. Each takes whom it can of those who wait, the most urgent first, and lasts as long as
 //! it may; requests of unknown outcome never count. The result is a schedule like any other, so a history that it explains is
-//! explained, whatever a search would have tried. Of a history that it does not explain nothing is known.
+//! explained, whatever a search would have tried. Of a history that none of the few explains nothing is known.
 
 use super::rules::NEVER;
 use super::{Opened, Schedule};
 use crate::audit::{Kind, Request, Window};
+
+/// More requests are not looked at: in a crafted history many can wait for long, and each window looks at all who wait.
+const REQUESTS_MAX: usize = 2_048;
 
 /// When a window opens, of the instants at which it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,9 @@ pub(super) fn schedule(requests: &[Request], window: &Window) -> Option<Schedule
 /// Tries what costs least first: in the order in which requests mostly stand, that of their ends, they mostly fall into windows as
 /// they would by start. Whoever is looked at too late is only left for a later window.
 fn attempt<T>(requests: &[Request], window: &Window, lay: impl Fn(Laying<'_>) -> Option<T>) -> Option<T> {
+    if requests.len() > REQUESTS_MAX {
+        return None;
+    }
     let known = Known::of(requests);
     if let Some(found) = lay(Laying::new(&known, window, Opening::Late)) {
         return Some(found);
@@ -138,7 +144,7 @@ impl<'a> Laying<'a> {
         self.refused.is_empty()
     }
 
-    /// Lays the next window; none if there is none for everybody who must count.
+    /// Lays the next window; none if somebody who must count then cannot any more, or if it has nobody to open it.
     fn next(&mut self, tell: &mut impl FnMut(Laid<'_>)) -> Option<()> {
         let Window { shortest, longest, .. } = *self.window;
         let refused = self.refused.last().map_or(NEVER, |one| one.first_end);
@@ -153,7 +159,7 @@ impl<'a> Laying<'a> {
         // Nobody who is left counts before it opens, and nobody whom no window explains so far was refused before.
         let latest = urgent.min(refused);
         let mut start = if self.opening == Opening::Late { latest } else { first };
-        let mut end = start.saturating_add(longest);
+        let mut end = start.checked_add(longest)?;
         let taken = split(&mut self.counted, |one| one.start < end);
         let members = if self.waiting.is_empty() && taken.len() <= self.limit {
             taken
@@ -162,8 +168,8 @@ impl<'a> Laying<'a> {
             self.waiting.sort_unstable_by_key(|one| one.end);
             if let Some(left) = self.waiting.get(self.limit) {
                 // The first who is left must still find the next window.
-                start = start.min(left.end.saturating_sub(shortest));
-                end = left.end.min(start.saturating_add(longest));
+                start = start.min(left.end.checked_sub(shortest)?);
+                end = left.end.min(start.checked_add(longest)?);
             }
             &self.waiting[..self.waiting.len().min(self.limit)]
         };
@@ -254,6 +260,21 @@ mod tests {
     fn a_window_opens_early_where_a_late_one_takes_from_the_next() {
         let requests = [counted(0, 0, 5), counted(1, 13, 14), counted(2, 14, 15), refused(3, 15, 16)];
         check(&requests, Some(&[(0, 12), (13, 25)]));
+    }
+
+    #[test]
+    fn at_the_ends_of_time_nothing_is_explained_wrongly() {
+        let shifted = |by: i64| [counted(0, by, by + 3), counted(1, by, by + 3), counted(2, by, by + 3)];
+        check(&shifted(i64::MIN), None);
+        check(&shifted(i64::MIN + 1), None);
+        check(&[counted(0, i64::MAX, i64::MAX)], None);
+    }
+
+    #[test]
+    fn a_long_history_is_left_to_the_search() {
+        let in_turn = |count: u64| (0..count).map(|n| counted(n, 6 * n as i64, 6 * n as i64)).collect::<Vec<_>>();
+        assert!(explains(&in_turn(2_048), &WINDOW));
+        assert!(!explains(&in_turn(2_049), &WINDOW));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) struct Order {
     batch: usize,
     /// How many must wait before the next pass, so that a pass costs little for each.
     enough: usize,
-    /// Whether any was given.
+    /// Whether any can have been given.
     touched: bool,
 }
 
@@ -45,7 +45,7 @@ impl Order {
         self.batch == 0 || self.waiting.len() >= self.enough.max(self.batch)
     }
 
-    /// All requests, as long as none was given.
+    /// All requests, as long as none can have been given.
     pub(super) fn untouched(&self) -> Option<&[Request]> {
         (!self.touched).then_some(&self.waiting)
     }

@@ -2,7 +2,8 @@
 //!
 //! `intake` puts requests in order and drops refusals that say nothing new; `search` follows all pasts that can matter
 //! through time, cell by cell: `state` is one of them, `step` says what can follow it, `rivals` what of that is worth following,
-//! `trail` how it came there; [`replay`](replay()) checks the result. Of a short history `greedy` tries one past beforehand.
+//! `trail` how it came there; [`replay`](replay()) checks the result. Where it is only asked whether a short history is explained,
+//! `greedy` tries a few pasts beforehand.
 
 mod greedy;
 mod intake;
@@ -105,7 +106,8 @@ impl Past {
     }
 }
 
-/// Whether these requests, in any order, can be explained, surely: [`judge`] without the work of telling how or why not.
+/// Whether these requests, in any order, can surely be explained, without telling how. If not, [`judge`] says whether they cannot,
+/// or the search was given up.
 pub fn is_explained(requests: &[Request], window: &Window, start: Start) -> bool {
     // A key that nobody had used is one of those of which nothing is known.
     greedy::explains(requests, window)
@@ -180,7 +182,8 @@ impl Monitor {
         self.flow.search.standing() == Standing::Refuted
     }
 
-    /// Whether all that was pushed can be explained, surely: [`Monitor::finish`] without the work of telling how or why not.
+    /// Whether all that was pushed can surely be explained, without telling how. If not, [`Monitor::finish`] says whether it cannot,
+    /// or the search was given up.
     pub fn is_explained(mut self) -> bool {
         // As long as nothing was passed on, all that was pushed is here.
         let all = self.flow.order.untouched();

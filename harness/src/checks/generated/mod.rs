@@ -12,6 +12,7 @@ mod manifests;
 mod path_list;
 mod paths;
 mod patience;
+mod refresh_steps;
 mod refreshes;
 mod rounds;
 mod script;

@@ -1,5 +1,7 @@
 //! The probe's classifier against models of limiters, with the clock at many phases of its hour, standing and running.
 
+mod limiters;
+
 use std::collections::BTreeMap;
 
 use serde_json::json;
@@ -8,6 +10,9 @@ use super::super::limiter_probe::{Amount, MIXED, Moment, STAGES, Send, at_most, 
 use super::*;
 use crate::checks::rndrkit::text;
 use crate::evidence::{ClockKind, Response, SentRequest};
+use limiters::{
+    Limiter, both, bucket, bucket_in_window, extended, fixed, forgetful, gcra, grid, sliding_counter, sliding_log,
+};
 
 const MINUTE: u64 = 60_000;
 const TEN: u64 = 10;
@@ -34,8 +39,6 @@ struct Server {
     /// Requests so far.
     requests: usize,
 }
-
-type Limiter = Box<dyn FnMut(u64) -> bool>;
 
 impl Server {
     fn new(make: impl Fn() -> Limiter + 'static) -> Server {
@@ -171,118 +174,6 @@ fn check_unknown(make: impl Fn() -> Limiter + Clone + 'static) {
         assert_eq!(found.observed, Observed::Unknown, "{clock:?}: {found:#?}");
         assert!(found.reason.is_some() && !found.facts.is_empty(), "{found:#?}");
     }
-}
-
-/// A fixed window that begins with its first request.
-fn fixed(limit: u64, window: u64) -> Limiter {
-    let mut state: Option<(u64, u64)> = None;
-    Box::new(move |now| {
-        let (begin, count) = state.filter(|(begin, _)| now - begin < window).unwrap_or((now, 0));
-        let served = count < limit;
-        state = Some((begin, count + u64::from(served)));
-        served
-    })
-}
-
-/// Windows that begin at multiples of `window`, counted from `origin` or from the first request of all.
-fn grid(origin: Option<u64>, window: u64) -> Limiter {
-    let (mut origin, mut counts) = (origin, BTreeMap::<u64, u64>::new());
-    Box::new(move |now| {
-        let number = (now - *origin.get_or_insert(now)) / window;
-        let count = counts.entry(number).or_default();
-        *count += 1;
-        *count <= TEN
-    })
-}
-
-fn sliding_log(all: bool) -> Limiter {
-    let mut log: Vec<u64> = Vec::new();
-    Box::new(move |now| {
-        let served = log.iter().filter(|then| now - **then < WINDOW_MS).count() < 10;
-        if served || all {
-            log.push(now);
-        }
-        served
-    })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an hour's milliseconds fit a mantissa")]
-fn sliding_counter(origin: Option<u64>, with_this: bool) -> Limiter {
-    let (mut origin, mut counts) = (origin, BTreeMap::<u64, u64>::new());
-    Box::new(move |now| {
-        let since = now - *origin.get_or_insert(now);
-        let number = since / WINDOW_MS;
-        let last = number.checked_sub(1).and_then(|last| counts.get(&last)).copied().unwrap_or_default();
-        let count = counts.entry(number).or_default();
-        let share = (WINDOW_MS - since % WINDOW_MS) as f64 / WINDOW_MS as f64;
-        let estimate = *count as f64 + last as f64 * share;
-        let served = if with_this { estimate + 1.0 <= 10.0 } else { estimate < 10.0 };
-        *count += u64::from(served);
-        served
-    })
-}
-
-/// As many tokens as `limit`, of which one comes back every so often.
-fn bucket(limit: u64, each: u64) -> Limiter {
-    let (mut last, mut stock) = (None, limit * each);
-    Box::new(move |now| {
-        stock = (stock + now - last.unwrap_or(now)).min(limit * each);
-        last = Some(now);
-        let served = stock >= each;
-        stock -= if served { each } else { 0 };
-        served
-    })
-}
-
-/// The generic cell rate algorithm: one moment says it all.
-fn gcra(each: u64) -> Limiter {
-    let mut arrival = 0;
-    Box::new(move |now| {
-        let next = now.max(arrival) + each;
-        let served = next - now <= TEN * each;
-        arrival = if served { next } else { arrival };
-        served
-    })
-}
-
-fn both(one: Limiter, other: Limiter) -> Limiter {
-    let (mut one, mut other) = (one, other);
-    Box::new(move |now| one(now) && other(now))
-}
-
-/// A bucket that is filled up when its window ends.
-fn bucket_in_window() -> Limiter {
-    let (mut begin, mut inner) = (None, bucket(TEN, WINDOW_MS / TEN));
-    Box::new(move |now| {
-        if begin.is_none_or(|begin| now - begin >= WINDOW_MS) {
-            (begin, inner) = (Some(now), bucket(TEN, WINDOW_MS / TEN));
-        }
-        inner(now)
-    })
-}
-
-fn extended(by: fn(bool) -> bool) -> Limiter {
-    let (mut end, mut count) = (0, 0);
-    Box::new(move |now| {
-        if now >= end {
-            (end, count) = (now + WINDOW_MS, 0);
-        }
-        let served = count < TEN;
-        count += u64::from(served);
-        end = if by(served) { now + WINDOW_MS } else { end };
-        served
-    })
-}
-
-fn forgetful(idle: u64) -> Limiter {
-    let (mut limiter, mut last) = (fixed(TEN, WINDOW_MS), None);
-    Box::new(move |now| {
-        if last.is_some_and(|last| now - last >= idle) {
-            limiter = fixed(TEN, WINDOW_MS);
-        }
-        last = Some(now);
-        limiter(now)
-    })
 }
 
 #[test]
