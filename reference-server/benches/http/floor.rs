@@ -1,8 +1,8 @@
-//! The least that a server has to do before it may answer: its state in memory, and its changes flushed to the disk.
+//! A server that is durable and keeps no tables: its state in memory, and its changes flushed to the disk.
 //!
 //! One thread takes all transactions that wait, decides them in memory, flushes as many bytes as the SQLite store's
 //! journal would, and then hands the replies to the runtime as the SQLite store does. Nothing is read back and no
-//! table gets a row, so what is missing to the server without a store is what the disk and the way to it take.
+//! table gets a row, so what is missing to the server without a store is what the disk and this way to it take.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
