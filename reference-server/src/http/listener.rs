@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::router::{self, Fault, Route, route};
-use super::watched::Watched;
+use super::watched::{LINGER_TIME, Unread, Watched};
 use super::{Answer, Inbound};
 use crate::server::App;
 
@@ -60,8 +60,9 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let header_read = app.limits.header_read;
-            let stream = Watched::new(stream, app.parts.edge.clone());
-            let service = service_fn(move |request| answer(app.clone(), request, connection));
+            let unread = Unread::default();
+            let stream = Watched::new(stream, app.parts.edge.clone(), unread.clone());
+            let service = service_fn(move |request| answer(app.clone(), request, connection, unread.clone()));
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_read)
@@ -82,9 +83,6 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
 /// Connections beyond the limit that are told so at once; further ones are dropped without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
 
-/// How long a connection beyond the limit is given to read why it is closed.
-const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
-
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -101,13 +99,14 @@ async fn turn_away(mut stream: TcpStream) {
         while stream.read(&mut unread).await? > 0 {}
         std::io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(TURN_AWAY_TIME, talk).await;
+    let _ = tokio::time::timeout(LINGER_TIME, talk).await;
 }
 
 async fn answer(
     app: Arc<App>,
     request: Request<Incoming>,
     connection: u64,
+    unread: Unread,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let began = Instant::now();
     let (head, body) = request.into_parts();
@@ -117,6 +116,7 @@ async fn answer(
             handle(&app, &mut inbound).await
         }
         Err(fault) => {
+            unread.left();
             let answer = router::fault(head.uri.path(), &fault);
             // The rest of the body is not read, so the connection cannot be used again.
             (answer.with(header::CONNECTION, HeaderValue::from_static("close")), "unread")

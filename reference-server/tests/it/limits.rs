@@ -42,6 +42,40 @@ async fn a_body_beyond_the_limit_gets_413() {
     run.stop().await;
 }
 
+/// A server that closed at once would reset the connection, and whether the client still saw the answer would be luck.
+#[tokio::test]
+async fn a_client_may_send_its_body_to_the_end_and_then_read_why_it_was_refused() {
+    const LENGTH: usize = 16 * 1024 * 1024;
+    let run = ephemeral().await;
+    for asks_first in [true, false] {
+        let mut stream = TcpStream::connect(run.server.address()).await.expect("connected");
+        let head = format!("POST /v1/hooks/x HTTP/1.1\r\nhost: x\r\ncontent-length: {LENGTH}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        if asks_first {
+            stream.read_to_string(&mut answer).await.expect("an answer");
+        }
+        stream.write_all(&vec![b' '; LENGTH]).await.expect("nobody closed while the body was on its way");
+        stream.read_to_string(&mut answer).await.expect("an answer, and no reset");
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("payload_too_large"), "{answer}");
+    }
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_body_does_not_keep_its_seat() {
+    let run = limited(Limits { connections: 1, body_bytes: 1000, ..Limits::default() }).await;
+    let mut seated = TcpStream::connect(run.server.address()).await.expect("connected");
+    seated.write_all(b"POST /v1/hooks/x HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\n").await.expect("sent");
+    until("the seat is free", async || {
+        let get = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        raw(&run, get).await.starts_with("HTTP/1.1 200").then_some(())
+    })
+    .await;
+    run.stop().await;
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_arrive_gets_408() {
     let run = limited(Limits { request: Duration::from_millis(100), ..Limits::default() }).await;
