@@ -20,6 +20,10 @@ pub const SECRET_LENGTH_MAX: usize = 1024;
 /// The shortest beginning of a secret that is removed where a stored body was cut in the middle of it.
 const CUT_PREFIX_MIN: usize = 6;
 
+/// The part of a spelling (numerator, denominator) that gives the secret away if it stands at its beginning: the rest could be tried
+/// out. Less of it may as well be what a target's tokens have in common with its ids.
+const TELLING: (usize, usize) = (3, 4);
+
 /// A value that must appear in no output. It has no `Display`, and its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
@@ -62,6 +66,9 @@ impl SecretBook {
                 other => format!("<{name} as {other}>"),
             };
             self.spellings.entry(spelling).or_insert(place);
+        }
+        for ending in endings(value) {
+            self.spellings.entry(ending.to_owned()).or_insert(format!("<{name} without its prefix>"));
         }
     }
 
@@ -203,7 +210,8 @@ impl SecretFilter {
         }
     }
 
-    /// Where the first spelling stands from a place on, and its number; of several that begin there the longest.
+    /// Where the first spelling stands from a place on, or a beginning of one that gives too much of it away, and its number; of several
+    /// that begin there the one with most.
     fn first(&self, bytes: &[u8], from: usize) -> Option<(Range<usize>, usize)> {
         let mut beginning = 0;
         for (end, byte) in bytes.iter().enumerate().skip(from) {
@@ -214,22 +222,36 @@ impl SecretFilter {
             }
             let start = end + 1 - SECRET_LENGTH_MIN;
             let rest = &bytes[start..];
-            let stands = |number: &&usize| {
-                let spelling = self.spellings[**number].as_bytes();
-                rest.get(..spelling.len()).is_some_and(|said| said.eq_ignore_ascii_case(spelling))
+            let said = |number: &usize| {
+                let spelling = self.spellings[*number].as_bytes();
+                let length =
+                    rest.iter().zip(spelling).take_while(|(one, other)| one.eq_ignore_ascii_case(other)).count();
+                (TELLING.1 * length >= TELLING.0 * spelling.len())
+                    .then(|| (self.whole_characters(*number, length), *number))
             };
-            if let Some(number) = self.by_beginning.get(&beginning).and_then(|numbers| numbers.iter().find(stands)) {
-                return Some((start..start + self.spellings[*number].len(), *number));
+            // Of equals the first: it is the whole of the shorter one.
+            let most = |best: (usize, usize), next: (usize, usize)| if next.0 > best.0 { next } else { best };
+            let numbers = self.by_beginning.get(&beginning).into_iter().flatten();
+            if let Some((length, number)) = numbers.rev().filter_map(said).reduce(most) {
+                return Some((start..start + length, number));
             }
         }
         None
     }
 
-    /// What is written in place of what was found: the name, and that a plain value was found in other letters than its own.
+    /// As much of a beginning of a spelling as is whole characters.
+    fn whole_characters(&self, number: usize, length: usize) -> usize {
+        self.spellings[number].floor_char_boundary(length)
+    }
+
+    /// What is written in place of what was found: the name, and that it was not all of the value, or in other letters than its own.
     fn place(&self, pattern: usize, said: &[u8]) -> Cow<'_, str> {
         let (spelling, place) = (&self.spellings[pattern], &self.places[pattern]);
         let plain = !place.contains(' ');
-        if plain && spelling.as_bytes() != said {
+        if said.len() < spelling.len() {
+            // How much it was is said, so that different texts stay different.
+            Cow::Owned(format!("{} cut to {}>", place.trim_end_matches('>'), said.len()))
+        } else if plain && spelling.as_bytes() != said {
             Cow::Owned(format!("{} in another case>", place.trim_end_matches('>')))
         } else {
             Cow::Borrowed(place)
@@ -277,6 +299,12 @@ impl SecretFilter {
             other => other.clone(),
         }
     }
+}
+
+/// What follows a prefix such as `rk_wh_`, which everybody knows: all that comes after a mark and is most of the value.
+fn endings(value: &str) -> impl Iterator<Item = &str> {
+    let after = value.match_indices(|character: char| character.is_ascii_punctuation()).map(|(at, _)| &value[at + 1..]);
+    after.filter(|ending| ending.len() >= SECRET_LENGTH_MIN && 2 * ending.len() > value.len())
 }
 
 /// Every spelling of a value that is searched for, in either case of its letters, with the encoding's name (empty for the plain value).
@@ -429,8 +457,9 @@ mod tests {
         }
         let filter = book.filter();
         let check = |text: &str, expected: &str| assert_eq!(filter.beginning(text), expected);
-        check("said: xABCDEFgh-", "said: ");
-        check("said: abcdefgh-", "said: ");
+        check("said: xABCDEF", "said: ");
+        check("said: abcdef", "said: ");
+        check("said: xABCDEFgh-", "said: <two cut to 10>");
         check("said: ybcdefgh-12", "said: ybcde");
         check("said: abcde", "said: abcde");
         check("said: abcdefgh-1", "said: <one>");
@@ -447,10 +476,29 @@ mod tests {
         let filter = book.filter();
         let check = |text: &str, expected: &str| assert_eq!(filter.text(text), expected);
         check("alike-alike-longer", "<long>");
-        check("alike-alike-longed", "<short>-longed");
+        check("alike-alike-longed", "<long cut to 17>d");
         check("alike-alike-alike-alikeé", "<short>-<short>é");
         check("like-alike-longer", "l<inner>ger");
-        check("alike-alik", "alike-alik");
+        check("é", "é");
+    }
+
+    #[test]
+    fn most_of_a_secret_is_as_good_as_all_of_it() {
+        let mut book = SecretBook::default();
+        book.add(&Secret::new("rk_wh_0123456789abcdefghij"), "token:d1.1");
+        book.add(&Secret::new("hinter-den-Bäumen-ß"), "secret:t1");
+        let filter = book.filter();
+        let check = |text: &str, expected: &str| assert_eq!(filter.text(text), expected);
+        check("/rk_wh_0123456789abcdefghi", "/<token:d1.1 cut to 25>");
+        check("RK_WH_0123456789abcdefghi0", "<token:d1.1 cut to 25>0");
+        check("rk_wh_0123456789abcd!", "<token:d1.1 cut to 20>!");
+        check("rk_wh_0123456789abc!", "rk_wh_0123456789abc!");
+        check("hinter-den-Bäume", "<secret:t1 cut to 17>");
+        check(&hex::encode("rk_wh_0123456789abcdefghi"), "<token:d1.1 as hex cut to 50>");
+        check("no token 0123456789ABCDEFGHIJ", "no token <token:d1.1 without its prefix>");
+        check("0123456789abcdefghi", "<token:d1.1 without its prefix cut to 19>");
+        // What two bytes of a character have in common is not a character.
+        check("hinter-den-Bäumen-à", "<secret:t1 cut to 19>à");
         check("é", "é");
     }
 

@@ -6,6 +6,7 @@
 pub mod craftkit;
 pub mod generated;
 pub mod judge;
+mod never_issued;
 pub mod rndrkit;
 
 use std::pin::Pin;

@@ -157,11 +157,6 @@ impl Gather {
         }
         Ok(())
     }
-
-    /// Registers a value that must appear in no output, under a name such as `api-key:foreign`.
-    pub fn keep_secret(&mut self, value: &Secret, name: &str) {
-        self.book.add(value, name);
-    }
 }
 
 /// A secret that the fixtures made. Too short a one could not be told from ordinary text in a report, and what it takes to look for

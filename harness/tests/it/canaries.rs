@@ -80,7 +80,8 @@ fn spellings(secret: &str) -> Vec<String> {
     spellings
 }
 
-/// What must be found nowhere: whole spellings, and of base64 the part that does not depend on what stands around.
+/// What must be found nowhere: whole spellings, of base64 the part that does not depend on what stands around, three quarters of the
+/// value, and what follows its prefix.
 pub(crate) fn traces(secret: &str) -> Vec<String> {
     const EDGE: usize = 4;
     let plain = spellings(secret).into_iter().take(13);
@@ -88,7 +89,10 @@ pub(crate) fn traces(secret: &str) -> Vec<String> {
         let encode = |engine: &base64::engine::GeneralPurpose| engine.encode(format!("{before}{secret}"));
         [encode(&STANDARD), encode(&URL_SAFE)].map(|text| text[EDGE..text.len() - EDGE].to_owned())
     });
-    plain.chain(base64).collect()
+    let most = secret.len() - secret.len() / 4;
+    let most = secret[..secret.ceil_char_boundary(most)].to_owned();
+    let random = secret.strip_prefix("rk_wh_").or(secret.strip_prefix("whsec_")).map(str::to_owned);
+    plain.chain(base64).chain([most]).chain(random).collect()
 }
 
 /// Says everything that it was told and that every request holds, in every spelling, in headers and in the body.
@@ -100,7 +104,9 @@ pub(crate) fn echo(told: &Told, status: &'static str, binary: bool) -> Answering
             told.lock().unwrap().iter().filter(|secret| request.contains(*secret)).cloned().collect();
         secrets.extend([CONTROL_TOKEN.to_owned(), HEADER_CANARY.to_owned()]);
         Box::pin(async move {
-            let all: Vec<String> = secrets.iter().flat_map(|secret| spellings(secret)).collect();
+            let mut all: Vec<String> = secrets.iter().flat_map(|secret| spellings(secret)).collect();
+            all.extend(secrets.iter().map(|secret| secret[..secret.floor_char_boundary(secret.len() - 1)].to_owned()));
+            all.extend(secrets.iter().filter_map(|secret| Some(secret.strip_prefix("rk_wh_")?.to_owned())));
             let headers: String =
                 all.iter().take(60).enumerate().map(|(at, text)| format!("x-echo-{at}: {text}\r\n")).collect();
             let issues: Vec<Value> = all.iter().map(|text| json!({"path": text, "message": text})).collect();

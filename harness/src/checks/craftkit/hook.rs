@@ -6,13 +6,13 @@ use uuid::{Uuid, Variant};
 
 use super::bodies::turn_accepted;
 use super::poll::with_key;
-use super::token::never_issued;
 use super::{
     ACCEPTED, EXAMPLE_BODY, example_manifest, expect_acceptance, fresh, fresh_body, hook, is_accepted, send_first,
     signed_hook, success, turn_into_refusal, variable,
 };
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, actual, outcome, status};
+use crate::checks::never_issued::never_issued;
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Body, Evidence, Exchange, Response};
 use crate::gather::{Gather, Stop};
@@ -278,7 +278,7 @@ const NO_API_KEY: Check = Check {
 
 async fn gather_no_api_key(g: &mut Gather) -> Result<(), Stop> {
     let template = g.template(&example_manifest(), json!({})).await?;
-    let unknown = never_issued(g, template.api_key.expose());
+    let unknown = never_issued(g.rng(), template.api_key.expose());
     let body = fresh_body(g);
     send_first(g, hook("no-key", &template, body)).await;
     let [own, other] = [fresh_body(g), fresh_body(g)];

@@ -8,10 +8,10 @@
 use serde_json::{Value, json};
 
 use super::signature::{mismatched, wrong_digest};
-use super::token::never_issued;
 use super::{example_manifest, fresh_body, hook, hook_at, is_accepted, send_first};
 use crate::api::Api;
 use crate::checks::judge::{Judge, RuleJudge, craftkit_code, outcome};
+use crate::checks::never_issued::never_issued;
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Body, Evidence, Response};
 use crate::gather::{Gather, Stop};
@@ -125,7 +125,7 @@ async fn gather_form(g: &mut Gather) -> Result<(), Stop> {
         hook("malformed", &template, r#"{"customer":"#),
         hook("unfit", &template, fresh_body(g).replace("total", "sum")),
         mismatched(hook("signature", &template, fresh_body(g)), &wrong_digest(g)),
-        hook_at("token", &never_issued(g, template.inbound_token.expose()), fresh_body(g)),
+        hook_at("token", &never_issued(g.rng(), template.inbound_token.expose()), fresh_body(g)),
         hook("unpublished", &unpublished, fresh_body(g)),
     ];
     g.send_together(&requests).await;

@@ -1,8 +1,6 @@
 //! The token in the URL, and the credentials that every template has of its own.
 
-use rand::RngExt as _;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::bodies::turn_accepted;
 use super::{
@@ -11,6 +9,7 @@ use super::{
 };
 use crate::api::Api;
 use crate::checks::judge::{Judge, craftkit_error, not_success, refused};
+use crate::checks::never_issued::never_issued;
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Evidence, FixtureCall};
 use crate::gather::{Gather, Stop, Template};
@@ -131,7 +130,7 @@ async fn gather_unknown(g: &mut Gather) -> Result<(), Stop> {
     let live = template.inbound_token.expose();
     let mut cut = live.to_owned();
     cut.pop();
-    let tokens = [("unknown", never_issued(g, live)), ("cut", cut), ("lengthened", format!("{live}0"))];
+    let tokens = [("unknown", never_issued(g.rng(), live)), ("cut", cut), ("lengthened", format!("{live}0"))];
     for (label, token) in tokens.iter().filter(|(_, token)| !token.is_empty()) {
         let body = fresh_body(g);
         g.send(hook_at(label, token, body)).await;
@@ -148,28 +147,6 @@ fn judge_unknown(evidence: &Evidence) -> Vec<Finding> {
         judge.rule(rule).control_fits("control", &success()).expects(step, &[refused()]);
     }
     judge.findings()
-}
-
-/// A value of a live token's form that was never issued: every letter and digit drawn anew, but for a prefix that ends in `_` and,
-/// in a UUID, the digits that say which kind of UUID it is.
-pub(super) fn never_issued(g: &mut Gather, live: &str) -> String {
-    /// Positions of the version's and the variant's digit in a hyphenated UUID, RFC 9562 section 4.
-    const KINDS: [usize; 2] = [14, 19];
-    let kept = live.rfind('_').map_or(0, |underscore| underscore + 1);
-    // With little after it, the underscore is itself part of the random text.
-    let kept = if 2 * kept > live.len() { 0 } else { kept };
-    let is_uuid = Uuid::try_parse(live).is_ok();
-    let rng = g.rng();
-    let drawn = live.char_indices().map(|(at, character)| match character {
-        _ if at < kept || (is_uuid && KINDS.contains(&at)) => character,
-        'a'..='f' => rng.random_range('a'..='f'),
-        'g'..='z' => rng.random_range('a'..='z'),
-        'A'..='F' => rng.random_range('A'..='F'),
-        'G'..='Z' => rng.random_range('A'..='Z'),
-        '0'..='9' => rng.random_range('0'..='9'),
-        other => other,
-    });
-    drawn.collect()
 }
 
 const NOT_AN_ID: Check = Check {

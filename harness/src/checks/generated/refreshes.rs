@@ -9,6 +9,7 @@ use super::rounds;
 use super::trial::{Property, gather, judge, turn_one};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, outcome};
+use crate::checks::never_issued::never_issued;
 use crate::checks::rndrkit::{offers, refresh, text};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{ClockKind, Evidence, Exchange, Response};
@@ -159,6 +160,8 @@ struct Live<'c> {
     /// Where the time passes: up to which moment (ms by which the suite has moved the clock).
     until_ms: Option<u64>,
     domains: Vec<Domain>,
+    /// For each domain a token that was never issued.
+    unknown: Vec<Token>,
     model: RefreshModel,
     patience: Patience,
 }
@@ -225,10 +228,11 @@ impl<'c> Live<'c> {
             domains.push(g.domain(DomainWish::default().pages(PAGES).tokens(TOKENS)).await?);
             g.label_last_call(format!("{label}/domain-{number}"));
         }
+        let unknown = domains.iter().map(|domain| unknown_token(g, &domain.tokens[0])).collect();
         let model = RefreshModel::new(g.evidence().clock, Counting::Documented, DOMAINS, TOKENS);
         let patience = Patience::new(g.world().settle);
         let (label, steps) = (label.to_owned(), &sequence.steps[..]);
-        Ok(Live { label, steps, place: 0, answered: 0, until_ms: None, domains, model, patience })
+        Ok(Live { label, steps, place: 0, answered: 0, until_ms: None, domains, unknown, model, patience })
     }
 
     /// True until so many minutes have passed since the first look, where time can be made to pass.
@@ -246,6 +250,7 @@ impl<'c> Live<'c> {
     }
 
     fn request(&mut self, label: &str, (domain, token, ask): (usize, usize, Ask)) -> Request {
+        let unknown = &self.unknown[domain];
         let domain = &mut self.domains[domain];
         let body = match ask {
             Ask::Page | Ask::UnknownToken => json!({"urls": domain.fresh_pages(1)}),
@@ -253,11 +258,7 @@ impl<'c> Live<'c> {
             Ask::Nothing => json!({}),
             Ask::NoPath => json!({"urls": ["about"]}),
         };
-        let token = &domain.tokens[token];
-        if ask == Ask::UnknownToken {
-            return refresh(label, &never_issued(token), &body);
-        }
-        refresh(label, token, &body)
+        refresh(label, if ask == Ask::UnknownToken { unknown } else { &domain.tokens[token] }, &body)
     }
 
     async fn change(&mut self, g: &mut Gather, label: &str, step: &Step) -> Result<(), Stop> {
@@ -301,16 +302,9 @@ impl<'c> Live<'c> {
     }
 }
 
-/// A value of a token's form that was never issued: a live one with its last characters turned round.
-fn never_issued(token: &Token) -> Token {
-    let value = token.value.expose();
-    let turned = value.chars().map(|character| match character {
-        '0'..='8' => char::from_digit(character.to_digit(10).unwrap_or(0) + 1, 10).unwrap_or('0'),
-        '9' => '0',
-        other => other,
-    });
-    let turned: String = turned.collect();
-    Token { id: token.id.clone(), value: Secret::new(if turned == value { format!("{value}0") } else { turned }) }
+/// A token of a live one's form that was never issued.
+fn unknown_token(g: &mut Gather, token: &Token) -> Token {
+    Token { id: token.id.clone(), value: Secret::new(never_issued(g.rng(), token.value.expose())) }
 }
 
 fn apply(model: &mut RefreshModel, step: &Step) {
