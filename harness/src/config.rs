@@ -10,7 +10,7 @@ use url::Url;
 use crate::api::Api;
 use crate::known::{self, EntryProblem, KnownFailure};
 use crate::runner::select::Exclusion;
-use crate::secret::{SECRET_LENGTH_MIN, Secret};
+use crate::secret::{SECRET_LENGTH_MIN, Secret, SecretBook};
 
 /// The name of the target file that is used without being named, if it is there.
 pub const DEFAULT_FILE: &str = "hookproof.toml";
@@ -88,6 +88,22 @@ pub struct TargetConfig {
     pub known_failures: Vec<KnownFailure>,
     /// Rules that are not to be judged.
     pub exclusions: Vec<Exclusion>,
+}
+
+impl TargetConfig {
+    /// The secrets of the configuration, by their names in outputs.
+    pub fn secrets(&self) -> SecretBook {
+        let mut secrets = SecretBook::default();
+        if let FixturesConfig::Http { token, .. } = &self.fixtures {
+            secrets.add(token, "control-token");
+        }
+        for (api, section) in &self.apis {
+            for (name, value) in &section.headers {
+                secrets.add(value, &format!("header:{}.{name}", api.name()));
+            }
+        }
+        secrets
+    }
 }
 
 /// One API's section.
@@ -235,7 +251,7 @@ impl Resolver<'_> {
         let raw: RawTarget = toml::from_str(text).map_err(|error| ConfigError::Syntax {
             path: self.path.to_owned(),
             hint: nearest_key(error.message()),
-            message: error.to_string().trim_end().to_owned(),
+            message: without_values(&error, text),
         })?;
         let mut apis = BTreeMap::new();
         for (api, section) in [(Api::Rndrkit, raw.rndrkit), (Api::Craftkit, raw.craftkit)] {
@@ -330,7 +346,14 @@ impl Resolver<'_> {
 
     fn check_url(&self, key: &str, text: &str) -> Result<(), ConfigError> {
         check_address(text, self.owned).map_err(|problem| match problem {
-            AddressProblem::NotHttp => self.value(key, "a URL that begins with http:// or https://", text),
+            AddressProblem::NotHttp => {
+                self.value(key, "a URL that begins with http:// or https://", &shown_address(text))
+            }
+            AddressProblem::NotABase => self.value(
+                key,
+                "a URL to which a path can be added",
+                "one with a query or a fragment, behind `?` or `#`",
+            ),
             AddressProblem::UserInfo => self.value(
                 key,
                 "a URL without user name and password, which go into `headers`",
@@ -361,6 +384,9 @@ pub enum AddressProblem {
     /// Somebody's name and password, which every report would show.
     #[error("expected a URL without user name and password, found one with them; give them as a header")]
     UserInfo,
+    /// No path can be added to it.
+    #[error("expected a URL to which a path can be added, found one with a query or a fragment, behind `?` or `#`")]
+    NotABase,
     /// Somewhere else than this machine.
     #[error("expected a loopback address, found {0}; give --i-own-this-target if it is yours")]
     NotLoopback(String),
@@ -378,6 +404,9 @@ pub fn check_address(text: &str, owned: bool) -> Result<(), AddressProblem> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(AddressProblem::NotHttp);
     }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(AddressProblem::NotABase);
+    }
     let loopback = match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
@@ -389,6 +418,37 @@ pub fn check_address(text: &str, owned: bool) -> Result<(), AddressProblem> {
     } else {
         Err(AddressProblem::NotLoopback(url.host_str().unwrap_or_default().to_owned()))
     }
+}
+
+/// An address without the user name and password that may stand in it.
+pub fn shown_address(text: &str) -> String {
+    text.rfind('@').map_or_else(|| text.to_owned(), |at| format!("…{}", &text[at..]))
+}
+
+/// What the parser has to say, and where; not the line itself nor a text found there, since either may be a secret.
+fn without_values(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message();
+    let message = without_text(message);
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
+    let begun = before.rsplit('\n').next().unwrap_or_default();
+    // A key is no secret; a value stands behind it.
+    let key = begun.split_once('=').map_or(String::new(), |(key, _)| format!(" (`{}`)", key.trim()));
+    format!("line {line}, column {}{key}: {message}", begun.chars().count() + 1)
+}
+
+/// A message of serde's without the text that it quotes, whose own quotes are escaped.
+fn without_text(message: &str) -> String {
+    const TEXT: &str = "string \"";
+    let Some(from) = message.find(TEXT).map(|at| at + TEXT.len()) else { return message.to_owned() };
+    let mut escaped = false;
+    let end = message[from..].find(|character| {
+        let ends = character == '"' && !escaped;
+        escaped = character == '\\' && !escaped;
+        ends
+    });
+    let rest = end.map_or("\"", |end| &message[from + end..]);
+    format!("{}…{rest}", &message[..from])
 }
 
 /// `, did you mean …?` from serde's message about an unknown key.

@@ -44,6 +44,17 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// The exit of a run that has something to say and could not write all of it: what it found counts for more.
+    #[must_use]
+    pub fn with_output_lost(self) -> Exit {
+        match self {
+            Exit::Holds | Exit::Incomplete => Exit::Usage,
+            other => other,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit.code())

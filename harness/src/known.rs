@@ -58,7 +58,7 @@ pub enum KnownState {
     Fails,
     /// It holds: the entry must go.
     Holds,
-    /// It fails, and its last day is over.
+    /// It does not hold, as far as is known, and its last day is over.
     Expired,
     /// Nothing was learnt about it.
     NotJudged,
@@ -102,12 +102,12 @@ pub fn validate(entries: &[KnownFailure]) -> Result<(), EntryProblem> {
 pub fn state(entry: &KnownFailure, status: Option<Status>, today: Date) -> KnownState {
     let last_day = entry.expires.as_ref().and_then(|date| date.parse::<Date>().ok());
     match status {
-        Some(Status::Fail | Status::Warn | Status::Known) if last_day.is_some_and(|day| day < today) => {
-            KnownState::Expired
-        }
+        Some(Status::Excluded) | None => KnownState::NotJudged,
+        Some(Status::Pass) => KnownState::Holds,
+        // The day is over whether or not this run could judge the rule.
+        Some(_) if last_day.is_some_and(|day| day < today) => KnownState::Expired,
         Some(Status::Fail | Status::Warn | Status::Known) => KnownState::Fails,
-        Some(Status::Pass | Status::NotApplicable) => KnownState::Holds,
-        Some(Status::NotRun | Status::Inconclusive | Status::Excluded) | None => KnownState::NotJudged,
+        Some(Status::NotApplicable | Status::NotRun | Status::Inconclusive) => KnownState::NotJudged,
     }
 }
 
@@ -144,7 +144,11 @@ mod tests {
         assert_eq!(state(&dated, Some(Status::Fail), day("2027-03-01")), KnownState::Fails);
         assert_eq!(state(&dated, Some(Status::Fail), day("2027-03-02")), KnownState::Expired);
         assert_eq!(state(&dated, Some(Status::Pass), day("2027-03-01")), KnownState::Holds);
-        assert_eq!(state(&dated, Some(Status::Inconclusive), day("2027-03-01")), KnownState::NotJudged);
+        for unjudged in [Status::Inconclusive, Status::NotRun, Status::NotApplicable] {
+            assert_eq!(state(&dated, Some(unjudged), day("2027-03-01")), KnownState::NotJudged);
+            assert_eq!(state(&dated, Some(unjudged), day("2027-03-02")), KnownState::Expired);
+        }
+        assert_eq!(state(&dated, Some(Status::Excluded), day("2027-03-02")), KnownState::NotJudged);
         assert_eq!(state(&dated, None, day("2027-03-01")), KnownState::NotJudged);
     }
 }

@@ -369,6 +369,8 @@ impl Domain {
 enum Cost {
     Nothing,
     One,
+    /// The window begins, if there is none, and is as empty as before.
+    Begin,
     /// The window begins again, as full as it is.
     Reset,
 }
@@ -378,6 +380,7 @@ impl Cost {
         match self {
             Cost::Nothing => window,
             Cost::One => window.counted(at),
+            Cost::Begin => Window { from: window.from.or(Some(at)), ..window },
             Cost::Reset => Window { from: Some(at), ..window },
         }
     }
@@ -400,7 +403,7 @@ fn costs(conditions: &Conditions<Refreshed>, ask: Ask, answer: Refreshed, counti
         Refreshed::Served => vec![Cost::One],
         Refreshed::Invalid if free => vec![Cost::Nothing],
         Refreshed::Invalid if !others => vec![Cost::One],
-        _ => vec![Cost::Nothing, Cost::One],
+        _ => vec![Cost::Nothing, Cost::Begin, Cost::One],
     }
 }
 

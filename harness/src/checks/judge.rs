@@ -124,9 +124,10 @@ fn craftkit_codes(body: &Value) -> impl Iterator<Item = &str> {
     [body.pointer("/error/code"), body.get("code")].into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// The `issues` of a CraftKit error body, at the top level or inside `error`.
+/// The `issues` of a CraftKit error body, at the top level or inside `error`; if both have some, the ones of the documented form.
 pub fn craftkit_issues(body: &Value) -> Option<&Value> {
-    body.get("issues").or_else(|| body.pointer("/error/issues"))
+    let found = || [body.get("issues"), body.pointer("/error/issues")].into_iter().flatten();
+    found().find(|issues| issues.is_object()).or_else(|| found().next())
 }
 
 /// Reads evidence and collects findings.

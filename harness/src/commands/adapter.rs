@@ -14,7 +14,7 @@ use crate::runner::Interrupt;
 /// Tries every method of a target's fixtures.
 pub async fn run(args: &AdapterCheckArgs, interrupt: Interrupt) -> Exit {
     let choice = TargetChoice { target: args.target.clone(), owned: args.i_own_this_target, verbose: args.verbose };
-    let target = match open_target(&choice.settings(), &choice).await {
+    let target = match open_target(&choice.settings(), &choice, &interrupt).await {
         Ok(target) => target,
         Err(error) => {
             let exit = error.exit();
@@ -27,7 +27,11 @@ pub async fn run(args: &AdapterCheckArgs, interrupt: Interrupt) -> Exit {
     target.close().await;
     complain_for_adapter(&fixtures.adapter_said(), &secrets);
     let signal = *interrupt.borrow();
-    signal.map_or_else(|| exit_of(&account), |signal| Exit::Signal(signal.0))
+    if let Some(signal) = signal {
+        print("interrupted: the other methods were not tried\n");
+        return Exit::Signal(signal.0);
+    }
+    exit_of(&account)
 }
 
 fn render(target: &str, account: &Account) -> String {

@@ -1,13 +1,12 @@
 //! `hookproof audit`: histories in, verdicts out.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
 use super::check::is_colored;
-use super::{complain, print};
+use super::outputs::{Output, OutputError, Outputs};
+use super::{complain, print, unless_lost};
 use crate::cli::audit::{AuditArgs, AuditFormat, AuditOutput, HistoryFormat, QuotaName};
 use crate::exit::{self, Exit};
 use crate::histories::audited::Audited;
@@ -18,12 +17,15 @@ use crate::report::terminal::Manner;
 use crate::runner::Interrupt;
 use scenarios::history::QuotaKind;
 
+/// The option that names report files.
+const REPORT: &str = "--report";
+
 #[derive(Debug, Error)]
 enum CommandError {
     #[error(transparent)]
     Audit(#[from] AuditError),
-    #[error("{path}: expected a report to be writable there, found: {reason}")]
-    Report { path: PathBuf, reason: std::io::Error },
+    #[error(transparent)]
+    Output(#[from] OutputError),
     #[error("--{option} says how to read an nginx log; expected it with --format nginx")]
     NotNginx { option: &'static str },
     #[error("--convert writes one history; expected one FILE, found {found}")]
@@ -49,20 +51,20 @@ fn audit(args: &AuditArgs, interrupt: &Interrupt) -> Result<Exit, CommandError> 
         print(&format!("hookproof audit: {count} {}\n\n", if count == 1 { "history" } else { "histories" }));
     }
     // Opened before the work, so that it is not lost to a path that cannot be written.
+    let mut files = Outputs::beside(args.files.iter().map(PathBuf::as_path));
     let mut outputs = Vec::new();
     for output in &args.report {
-        outputs.push((create(&output.path)?, output));
+        outputs.push((files.open(REPORT, &output.path)?, output));
     }
     let audited = audit_files(&args.files, &options, &|| interrupt.borrow().is_some())?;
     if let (Some(target), [log]) = (&args.convert, args.files.as_slice()) {
         convert::convert(log, &options.format, target)?;
     }
-    for (file, output) in outputs {
-        report(file, output, &audited)?;
-    }
     let manner = Manner { color: is_colored(args.color), quiet: args.quiet, verbose: false };
     print(&text::render(&audited, manner));
-    Ok(exit::of_audit(&audited, args.allow_incomplete))
+    let exit = exit::of_audit(&audited, args.allow_incomplete);
+    let lost = outputs.into_iter().filter_map(|(file, output)| report(file, output, &audited, &mut files).err());
+    Ok(unless_lost(exit, lost))
 }
 
 fn options(args: &AuditArgs) -> Result<Options, CommandError> {
@@ -91,26 +93,18 @@ fn options(args: &AuditArgs) -> Result<Options, CommandError> {
     })
 }
 
-fn report(mut file: File, output: &AuditOutput, audited: &Audited) -> Result<(), CommandError> {
+fn report(mut file: Output, output: &AuditOutput, audited: &Audited, files: &mut Outputs) -> Result<(), OutputError> {
     let AuditOutput { format, path } = output;
     match format {
-        AuditFormat::Json => write(&mut file, path, &audited.to_json()),
+        AuditFormat::Json => file.write(&audited.to_json()),
         AuditFormat::Markdown => {
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             let document = markdown::render(audited, &stem);
             for (name, drawing) in &document.drawings {
                 let beside = path.with_file_name(name);
-                write(&mut create(&beside)?, &beside, drawing)?;
+                files.open(REPORT, &beside)?.write(drawing)?;
             }
-            write(&mut file, path, &document.text)
+            file.write(&document.text)
         }
     }
-}
-
-fn create(path: &Path) -> Result<File, CommandError> {
-    File::create(path).map_err(|reason| CommandError::Report { path: path.to_owned(), reason })
-}
-
-fn write(file: &mut File, path: &Path, text: &str) -> Result<(), CommandError> {
-    file.write_all(text.as_bytes()).map_err(|reason| CommandError::Report { path: path.to_owned(), reason })
 }

@@ -1,17 +1,18 @@
 //! `hookproof check`: open the target, run, report.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::outputs::{Output, OutputError, Outputs};
 use super::progress::Progress;
-use super::{complain, complain_for_adapter, print, regressions, snapshots};
+use super::{complain, complain_for_adapter, print, regressions, snapshots, unless_lost};
 use crate::api::Api;
-use crate::cli::{CheckArgs, Color, ReportFormat, ReportOutput};
+use crate::cli::{CheckArgs, Color, ReportFormat};
 use crate::config::{self, ConfigError, DEFAULT_FILE, TargetConfig};
 use crate::exit::{self, Exit};
 use crate::known::KnownFailure;
@@ -42,13 +43,8 @@ pub enum CheckError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A report cannot be written.
-    #[error("--report {path}: expected a file that can be written, found: {reason}")]
-    Report {
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        reason: std::io::Error,
-    },
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A set of snapshots cannot be used.
     #[error(transparent)]
     Snapshots(#[from] FilesError),
@@ -64,8 +60,9 @@ impl CheckError {
             CheckError::Select(_)
             | CheckError::Config(_)
             | CheckError::Regressions(_)
-            | CheckError::Report { .. }
+            | CheckError::Output(_)
             | CheckError::Snapshots(_) => Exit::Usage,
+            CheckError::Open(error) if error.is_configuration() => Exit::Usage,
             CheckError::Open(_) => Exit::Unprepared,
             CheckError::Interrupted(signal) => Exit::Signal(*signal),
         }
@@ -99,31 +96,32 @@ async fn try_run(args: &CheckArgs, interrupt: Interrupt) -> Result<Exit, CheckEr
     // Filters and files first: a mistake in them shall cost no request.
     select(&narrowing, &Api::ALL)?;
     let accepted = args.snapshots.as_deref().map(files::read).transpose()?.unwrap_or_default();
-    let mut outputs = open_outputs(&args.report)?;
-    let mut live_view = args.events.as_ref().map(|path| create(path)).transpose()?;
+    let mut files = Outputs::beside(configured.iter().map(|target| target.path.as_path()));
+    let mut outputs = Vec::new();
+    for output in &args.report {
+        outputs.push(files.open("--report", &output.path)?);
+    }
+    let live_view = args.events.as_ref().map(|path| files.open("--events", path)).transpose()?;
+    let mut live_view = live_view.map(Output::into_file);
     let regressions = configured.as_ref().filter(|_| args.cases > 0).map(|target| regressions::folder_of(&target.path));
     let kept_cases = regressions.as_deref().map(regressions::read).transpose()?.unwrap_or_default();
     let plan = Plan { args, narrowing: &narrowing, known: &known, interrupt: &interrupt };
     let named = Named::of(configured.as_ref());
-    let settings = settings(args);
-    let mut came = interrupt.clone();
-    let opened = tokio::select! {
-        biased;
-        signal = came.wait_for(Option::is_some) => {
-            let number = signal.ok().and_then(|signal| *signal).map_or(0, |signal| signal.0);
-            Err(CheckError::Interrupted(number))
-        }
-        target = open_configured(configured, settings) => target.map_err(CheckError::from),
-    };
-    let target = match opened {
+    let target = match open_unless_interrupted(configured, settings(args), &interrupt).await {
         Ok(target) => target.trying_first(kept_cases),
         Err(error) => {
             let report = unprepared(named, &plan, &error)?;
-            write_reports(&report, args, &mut outputs, error.exit())?;
+            unless_lost(error.exit(), write_reports(&report, args, &mut outputs, error.exit()).err());
             return Err(error);
         }
     };
-    let selection = select(&narrowing, &runner::apis(&target.world))?;
+    let selection = match select(&narrowing, &runner::apis(&target.world)) {
+        Ok(selection) => selection,
+        Err(error) => {
+            target.close().await;
+            return Err(error.into());
+        }
+    };
     let implementation = format!("{} {}", target.implementation.name, target.implementation.version);
     if !args.quiet {
         print(&format!("{}\n", terminal::opening(&target.name, implementation.trim())));
@@ -140,25 +138,40 @@ async fn try_run(args: &CheckArgs, interrupt: Interrupt) -> Result<Exit, CheckEr
     });
     let exit = exit::of_report(&report, args.allow_incomplete);
     print(&terminal::render(&report, manner(args)));
-    write_reports(&report, args, &mut outputs, exit)?;
-    // A folder that cannot be written hides no verdict.
-    settled.transpose()?;
-    regressions.map(|folder| regressions::keep_failures(&folder, &report)).transpose()?;
-    Ok(exit)
+    let written = write_reports(&report, args, &mut outputs, exit);
+    let kept = regressions.map(|folder| regressions::keep_failures(&folder, &report)).transpose();
+    let settled = settled.transpose().map_err(CheckError::from);
+    let kept = kept.map_err(CheckError::from);
+    Ok(unless_lost(exit, [written.err(), settled.err(), kept.err()].into_iter().flatten()))
 }
 
-fn write_reports(report: &Report, args: &CheckArgs, outputs: &mut [File], exit: Exit) -> Result<(), CheckError> {
-    for (output, file) in args.report.iter().zip(outputs) {
-        let text = render(report, output.format, exit);
-        write(file, &output.path, &text)?;
-    }
-    tell_github(&github::annotations(report), &markdown::render(report))
+fn write_reports(report: &Report, args: &CheckArgs, outputs: &mut [Output], exit: Exit) -> Result<(), CheckError> {
+    let texts = args.report.iter().map(|output| render(report, output.format, exit));
+    write_all(outputs, texts, &github::annotations(report), &markdown::render(report))
+}
+
+/// Writes reports to their files and, in a GitHub job, failures as annotations and a summary. What cannot be written keeps nothing else
+/// from being written.
+///
+/// # Errors
+/// The first [`OutputError`].
+pub(super) fn write_all(
+    outputs: &mut [Output],
+    texts: impl Iterator<Item = String>,
+    annotations: &str,
+    summary: &str,
+) -> Result<(), CheckError> {
+    let files: Vec<Result<(), OutputError>> =
+        outputs.iter_mut().zip(texts).map(|(output, text)| output.write(&text)).collect();
+    let told = tell_github(annotations, summary);
+    Ok(files.into_iter().chain([told]).collect::<Result<(), OutputError>>()?)
 }
 
 /// What is known of a target before it is opened.
 struct Named {
     name: String,
     apis: Vec<Api>,
+    secrets: SecretBook,
 }
 
 impl Named {
@@ -167,20 +180,25 @@ impl Named {
         Named {
             name: configured.map_or(BUILTIN.to_owned(), |target| target.name.clone()),
             apis: if apis.is_empty() { Api::ALL.to_vec() } else { apis },
+            secrets: configured.map_or_else(SecretBook::default, TargetConfig::secrets),
         }
     }
 }
 
 /// The report of a run that did not come about: nothing was judged, and why.
 fn unprepared(named: Named, plan: &Plan<'_>, error: &CheckError) -> Result<Report, CheckError> {
-    let selection = select(plan.narrowing, &named.apis)?;
+    // The fixtures may have named an API that the file does not.
+    let (apis, selection) = match select(plan.narrowing, &named.apis) {
+        Ok(selection) => (named.apis, selection),
+        Err(_) => (Api::ALL.to_vec(), select(plan.narrowing, &Api::ALL)?),
+    };
     let interrupted = match error {
         CheckError::Interrupted(number) => Some(Signal(*number)),
         _ => None,
     };
     let frame = Frame {
         target: Target { name: named.name, implementation: Implementation::default() },
-        apis: named.apis,
+        apis,
         unprepared: Some(error.to_string()),
         seed: plan.args.seed,
         cases: plan.args.cases,
@@ -191,7 +209,7 @@ fn unprepared(named: Named, plan: &Plan<'_>, error: &CheckError) -> Result<Repor
         known: plan.known,
     };
     let run = Run { results: Vec::new(), interrupted };
-    Ok(assemble::report(frame, &selection, run, &SecretBook::default()))
+    Ok(assemble::report(frame, &selection, run, &named.secrets))
 }
 
 /// What one run is told besides its target.
@@ -248,15 +266,14 @@ async fn observe(target: &OpenTarget, run: &Run, plan: &Plan<'_>, began: Instant
 }
 
 /// In a GitHub job: failures as annotations, and the Markdown report as the job's summary.
-pub(super) fn tell_github(annotations: &str, summary: &str) -> Result<(), CheckError> {
+fn tell_github(annotations: &str, summary: &str) -> Result<(), OutputError> {
     if config::environment("GITHUB_ACTIONS").as_deref() != Some("true") {
         return Ok(());
     }
     print(annotations);
-    let Some(path) = config::environment("GITHUB_STEP_SUMMARY").map(PathBuf::from) else { return Ok(()) };
-    let file = File::options().append(true).create(true).open(&path);
-    let mut file = file.map_err(|reason| CheckError::Report { path: path.clone(), reason })?;
-    write(&mut file, &path, summary)
+    const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+    let Some(path) = config::environment(SUMMARY).map(PathBuf::from) else { return Ok(()) };
+    Output::appended(SUMMARY, path)?.write(summary)
 }
 
 fn render(report: &Report, format: ReportFormat, exit: Exit) -> String {
@@ -265,19 +282,6 @@ fn render(report: &Report, format: ReportFormat, exit: Exit) -> String {
         ReportFormat::Junit => junit::render(report, exit),
         ReportFormat::Markdown => markdown::render(report),
     }
-}
-
-/// Opens report files before the run, so that a long run is not lost to a path that cannot be written.
-pub(super) fn open_outputs(outputs: &[ReportOutput]) -> Result<Vec<File>, CheckError> {
-    outputs.iter().map(|output| create(&output.path)).collect()
-}
-
-fn create(path: &Path) -> Result<File, CheckError> {
-    File::create(path).map_err(|reason| CheckError::Report { path: path.to_owned(), reason })
-}
-
-pub(super) fn write(file: &mut File, path: &Path, text: &str) -> Result<(), CheckError> {
-    file.write_all(text.as_bytes()).map_err(|reason| CheckError::Report { path: path.to_owned(), reason })
 }
 
 fn settings(args: &CheckArgs) -> RunSettings {
@@ -323,21 +327,37 @@ impl TargetChoice {
     }
 }
 
-/// Opens the chosen target.
+/// Opens the chosen target, unless a signal comes first.
 ///
 /// # Errors
-/// [`CheckError`] for a target file or a target that cannot be used.
-pub async fn open_target(settings: &RunSettings, choice: &TargetChoice) -> Result<OpenTarget, CheckError> {
-    Ok(open_configured(choice.configured()?, *settings).await?)
+/// [`CheckError`] for a target file or a target that cannot be used, and for the signal.
+pub async fn open_target(
+    settings: &RunSettings,
+    choice: &TargetChoice,
+    interrupt: &Interrupt,
+) -> Result<OpenTarget, CheckError> {
+    open_unless_interrupted(choice.configured()?, *settings, interrupt).await
 }
 
-pub(super) async fn open_configured(
+pub(super) async fn open_unless_interrupted(
     target: Option<TargetConfig>,
     settings: RunSettings,
-) -> Result<OpenTarget, OpenError> {
-    match target {
-        Some(target) => open::configured(target, settings).await,
-        None => open::builtin(reference_server::Parts::reference(), settings).await,
+    interrupt: &Interrupt,
+) -> Result<OpenTarget, CheckError> {
+    let opening = async {
+        match target {
+            Some(target) => open::configured(target, settings).await,
+            None => open::builtin(reference_server::Parts::reference(), settings).await,
+        }
+    };
+    let mut came = interrupt.clone();
+    tokio::select! {
+        biased;
+        signal = came.wait_for(Option::is_some) => {
+            let number = signal.ok().and_then(|signal| *signal).map_or(0, |signal| signal.0);
+            Err(CheckError::Interrupted(number))
+        }
+        target = opening => Ok(target?),
     }
 }
 

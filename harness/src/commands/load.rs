@@ -1,7 +1,6 @@
 //! `hookproof load`: make fixtures, send load, audit its history, apply thresholds, report.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +10,11 @@ use scenarios::plan::{Apis, Size, SizeError};
 use scenarios::scenario::Scenario;
 use thiserror::Error;
 
-use super::check::{CheckError, TargetChoice, open_configured, open_outputs, tell_github, write};
+use super::check::{CheckError, TargetChoice, open_unless_interrupted, write_all};
 use super::hushed::Hushed;
 use super::load_progress::Progress;
-use super::{complain, complain_for_adapter, print};
+use super::outputs::{Output, Outputs};
+use super::{complain, complain_for_adapter, print, unless_lost};
 use crate::api::Api;
 use crate::cli::ReportFormat;
 use crate::cli::load::LoadArgs;
@@ -29,6 +29,7 @@ use crate::report::load::{LoadReport, ScenarioReport, junit, markdown, text};
 use crate::report::terminal::Manner;
 use crate::runner::open::{BUILTIN, OpenTarget, RunSettings};
 use crate::runner::{self, Interrupt};
+use crate::secret::SecretBook;
 use crate::verdict::Status;
 
 /// Why a load run did not come about.
@@ -124,23 +125,25 @@ async fn try_run(args: &LoadArgs, interrupt: &Interrupt) -> Result<Exit, LoadCom
     let choice = TargetChoice { target: args.target.clone(), owned: args.i_own_this_target, verbose: false };
     let configured = choice.configured()?;
     let sections = sections(configured.as_ref())?;
-    let mut outputs = open_outputs(&args.report)?;
+    let mut files = Outputs::beside(configured.iter().map(|target| target.path.as_path()));
+    let mut outputs = Vec::new();
+    for output in &args.report {
+        outputs.push(files.open("--report", &output.path).map_err(CheckError::from)?);
+    }
+    let secrets = configured.as_ref().map_or_else(SecretBook::default, TargetConfig::secrets);
     let name = configured.as_ref().map_or(BUILTIN.to_owned(), |target| target.name.clone());
     let builtin = configured.is_none();
-    let mut came = interrupt.clone();
-    let opened = tokio::select! {
-        biased;
-        signal = came.wait_for(Option::is_some) => {
-            let number = signal.ok().and_then(|signal| *signal).map_or(0, |signal| signal.0);
-            Err(CheckError::Interrupted(number))
-        }
-        target = open_configured(configured, settings(args)) => target.map_err(CheckError::from),
-    };
-    let target = match opened {
+    let target = match open_unless_interrupted(configured, settings(args), interrupt).await {
         Ok(target) => target,
         Err(error) => {
-            let report = LoadReport { unprepared: Some(error.to_string()), ..blank(args, name) }.summed_up();
-            write_reports(&report, args, &mut outputs, error.exit())?;
+            let interrupted_by = match error {
+                CheckError::Interrupted(number) => Some(number),
+                _ => None,
+            };
+            let unprepared = Some(error.to_string());
+            let report = LoadReport { unprepared, interrupted_by, ..blank(args, name) }.summed_up();
+            let report = report.cleaned(&secrets.filter());
+            unless_lost(error.exit(), write_reports(&report, args, &mut outputs, error.exit()).err());
             return Err(error.into());
         }
     };
@@ -166,8 +169,8 @@ async fn try_run(args: &LoadArgs, interrupt: &Interrupt) -> Result<Exit, LoadCom
     let report = report?;
     let exit = exit::of_load(&report, args.allow_incomplete);
     print(&text::render(&report, manner(args)));
-    write_reports(&report, args, &mut outputs, exit)?;
-    Ok(exit)
+    let written = write_reports(&report, args, &mut outputs, exit);
+    Ok(unless_lost(exit, written.err()))
 }
 
 /// Everything between an open target and a report.
@@ -195,27 +198,30 @@ impl Task<'_> {
             interrupt: interrupt.clone(),
         };
         let mut progress = Progress::new(args.quiet);
-        let mut carried = Vec::new();
+        let (mut carried, mut ran) = (Vec::new(), Vec::new());
         let hushed = Hushed::begin();
         for (plan, history) in selected.plans.into_iter().zip(histories) {
             let one = session.carry_out(plan, &history, |event| progress.show(event)).await;
-            let mut result = judge::scenario(&one);
+            ran.push((judge::scenario(&one), history));
+            carried.push(one);
+        }
+        drop(hushed);
+        report.thresholds = judge::thresholds(&args.threshold, &carried);
+        let all_within = report.thresholds.iter().all(|threshold| threshold.status == Status::Pass);
+        for ((mut result, history), one) in ran.into_iter().zip(&carried) {
             result.history = match &one.audited {
-                Some(_) => history.keep_if(result.status != Status::Pass),
+                Some(_) => history.keep_if(result.status != Status::Pass || !all_within),
                 None => {
                     history.remove();
                     None
                 }
             };
             report.scenarios.push(result);
-            carried.push(one);
         }
-        drop(hushed);
         report.scenarios.extend(selected.not_run);
         let place = |one: &ScenarioReport| report.named.iter().position(|name| *name == one.name);
         report.scenarios.sort_by_key(place);
         report.skipped = selected.skipped;
-        report.thresholds = judge::thresholds(&args.threshold, &carried);
         report.defects = judge::defects(&carried);
         report.not_deleted = carried.into_iter().flat_map(|one| one.not_deleted).collect();
         report.interrupted_by = interrupt.borrow().map(|signal| signal.0);
@@ -329,16 +335,13 @@ fn blank(args: &LoadArgs, target: String) -> LoadReport {
     LoadReport { seed: args.seed, named, strict: args.strict, ..begun }
 }
 
-fn write_reports(report: &LoadReport, args: &LoadArgs, outputs: &mut [File], exit: Exit) -> Result<(), CheckError> {
-    for (output, file) in args.report.iter().zip(outputs) {
-        let text = match output.format {
-            ReportFormat::Json => report.to_json(),
-            ReportFormat::Junit => junit::render(report, exit),
-            ReportFormat::Markdown => markdown::render(report),
-        };
-        write(file, &output.path, &text)?;
-    }
-    tell_github(&github::load_annotations(report), &markdown::render(report))
+fn write_reports(report: &LoadReport, args: &LoadArgs, outputs: &mut [Output], exit: Exit) -> Result<(), CheckError> {
+    let texts = args.report.iter().map(|output| match output.format {
+        ReportFormat::Json => report.to_json(),
+        ReportFormat::Junit => junit::render(report, exit),
+        ReportFormat::Markdown => markdown::render(report),
+    });
+    write_all(outputs, texts, &github::load_annotations(report), &markdown::render(report))
 }
 
 fn manner(args: &LoadArgs) -> Manner {

@@ -8,6 +8,7 @@ mod hushed;
 pub mod init;
 pub mod load;
 mod load_progress;
+mod outputs;
 mod progress;
 pub mod prove;
 pub mod regressions;
@@ -33,6 +34,11 @@ pub fn complain(error: &dyn std::error::Error, exit: Exit) -> Exit {
     let mut stderr = std::io::stderr().lock();
     let _ = writeln!(stderr, "hookproof: {}", printable_lines(&error.to_string()));
     exit
+}
+
+/// The exit of a command of whose outputs these were lost, which it says; what the command found counts for more.
+fn unless_lost<E: std::error::Error>(exit: Exit, lost: impl IntoIterator<Item = E>) -> Exit {
+    lost.into_iter().fold(exit, |exit, error| complain(&error, exit).with_output_lost())
 }
 
 /// Prints to stderr what an adapter wrote to its own, if that was kept.

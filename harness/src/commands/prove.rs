@@ -1,17 +1,17 @@
 //! `hookproof prove`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
-use super::{complain, print};
-use crate::cli::{ProveArgs, ProveFormat};
+use super::outputs::{Output, OutputError, Outputs};
+use super::{complain, print, unless_lost};
+use crate::cli::{ProveArgs, ProveFormat, ProveOutput};
 use crate::exit::Exit;
 use crate::prove::{Fate, Trial, chosen, try_one};
-use crate::report::matrix;
+use crate::report::matrix::Matrix;
 use crate::runner::Interrupt;
 use crate::runner::open::RunSettings;
 
@@ -26,8 +26,8 @@ enum ProveError {
     Pattern { pattern: String, reason: globset::Error },
     #[error("expected --only to match a deviation or a rule that one breaks, found none")]
     Nothing,
-    #[error("--report {path}: expected a file that can be written, found: {reason}")]
-    Report { path: PathBuf, reason: std::io::Error },
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 /// Runs the suite on every chosen deviation and prints the kill matrix.
@@ -43,6 +43,11 @@ async fn prove(args: &ProveArgs, interrupt: Interrupt) -> Result<Exit, ProveErro
     if deviations.is_empty() {
         return Err(ProveError::Nothing);
     }
+    let mut files = Outputs::beside([]);
+    let mut outputs = Vec::new();
+    for output in &args.report {
+        outputs.push(files.open("--report", &output.path)?);
+    }
     let settings = RunSettings { jobs: JOBS_PER_SERVER, seed: args.seed, settle: SETTLE, ..RunSettings::default() };
     let mut waiting = deviations.iter().copied();
     let mut running = JoinSet::new();
@@ -54,29 +59,23 @@ async fn prove(args: &ProveArgs, interrupt: Interrupt) -> Result<Exit, ProveErro
             running.spawn(async move { try_one(deviation, all, settings, &interrupt).await });
         }
         match running.join_next().await {
-            Some(trial) => trials.push(trial.expect("a trial's panics are caught where they happen")),
+            Some(trial) => trials.extend(trial.expect("a trial's panics are caught where they happen")),
             None => break,
         }
     }
     trials.sort_by_key(|trial| deviations.iter().position(|deviation| deviation.name == trial.deviation));
-    report(args, &trials)?;
-    if let Some(signal) = *interrupt.borrow() {
-        return Ok(Exit::Signal(signal.0));
-    }
-    Ok(exit_of(&trials))
+    let exit = interrupt.borrow().map_or_else(|| exit_of(&trials), |signal| Exit::Signal(signal.0));
+    let matrix = Matrix { untried: deviations.len() - trials.len(), trials };
+    print(&matrix.text());
+    let lost = args.report.iter().zip(&mut outputs).filter_map(|(output, file)| write(&matrix, output, file).err());
+    Ok(unless_lost(exit, lost))
 }
 
-fn report(args: &ProveArgs, trials: &[Trial]) -> Result<(), ProveError> {
-    print(&matrix::text(trials));
-    for output in &args.report {
-        let text = match output.format {
-            ProveFormat::Json => format!("{:#}\n", matrix::value(trials)),
-            ProveFormat::Markdown => matrix::markdown(trials),
-        };
-        std::fs::write(&output.path, text)
-            .map_err(|reason| ProveError::Report { path: output.path.clone(), reason })?;
-    }
-    Ok(())
+fn write(matrix: &Matrix, output: &ProveOutput, file: &mut Output) -> Result<(), OutputError> {
+    file.write(&match output.format {
+        ProveFormat::Json => format!("{:#}\n", matrix.value()),
+        ProveFormat::Markdown => matrix.markdown(),
+    })
 }
 
 fn exit_of(trials: &[Trial]) -> Exit {

@@ -38,7 +38,7 @@ async fn init(args: &SnapshotsInitArgs, interrupt: Interrupt) -> Result<Exit, Ch
     files::expect_none(&args.dir)?;
     let choice = TargetChoice { target: args.target.clone(), owned: args.i_own_this_target, verbose: args.verbose };
     let settings = RunSettings { settle: args.settle, jobs: JOBS, ..choice.settings() };
-    let target = open_target(&settings, &choice).await?;
+    let target = open_target(&settings, &choice, &interrupt).await?;
     let implementation = format!("{} {}", target.implementation.name, target.implementation.version);
     let name = printable(&target.name);
     print(&format!("hookproof snapshots init: target {name} ({})\n", printable(implementation.trim())));
@@ -49,7 +49,11 @@ async fn init(args: &SnapshotsInitArgs, interrupt: Interrupt) -> Result<Exit, Ch
     let second = answers(&target, api, pace, &interrupt).await;
     target.close().await;
     let (report, second) = (first?, second?);
+    for report in [&report, &second] {
+        tell_of_leftovers(report);
+    }
     if let Some(signal) = second.interrupted_by {
+        print("interrupted: no snapshot was written\n");
         return Ok(Exit::Signal(signal));
     }
     files::make_reviewable(&args.dir)?;
@@ -64,9 +68,6 @@ async fn init(args: &SnapshotsInitArgs, interrupt: Interrupt) -> Result<Exit, Ch
         }
     }
     print(&missing.concat());
-    for report in [&report, &second] {
-        tell_of_leftovers(report);
-    }
     let broken: Vec<&str> =
         report.rules.iter().filter(|rule| rule.status.is_red()).map(|rule| rule.id.as_str()).collect();
     if !broken.is_empty() {

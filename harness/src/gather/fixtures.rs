@@ -23,7 +23,7 @@ impl Gather {
         // Checks name tokens by their place, so a missing one must be noticed here.
         let (given, asked) = (created.tokens.len(), asked.unwrap_or(1));
         for token in created.tokens.into_iter().take(usize::try_from(asked).unwrap_or(usize::MAX)) {
-            self.add_token(&mut domain, token)?;
+            self.add_token(Method::DomainCreate, &mut domain, token)?;
         }
         if u64::try_from(given) != Ok(asked) {
             return Err(Stop::NotRun(format!("domain.create was asked for {asked} tokens and gave {given}")));
@@ -39,12 +39,13 @@ impl Gather {
         let params = json!({"domain": domain.name});
         let result = self.call(label, Method::TokenCreate, params).await?;
         let created: CreatedToken = read_result(Method::TokenCreate, &result)?;
-        self.add_token(domain, created)
+        self.add_token(Method::TokenCreate, domain, created)
     }
 
-    fn add_token(&mut self, domain: &mut Domain, created: CreatedToken) -> Result<(), FixtureError> {
+    fn add_token(&mut self, method: Method, domain: &mut Domain, created: CreatedToken) -> Result<(), FixtureError> {
         let name = format!("token:d{}.{}", domain.number, domain.tokens.len() + 1);
-        let value = self.secret(Method::TokenCreate, created.token, &name)?;
+        let value = self.secret(method, created.token, &name)?;
+        given(method, &value)?;
         domain.tokens.push(Token { id: created.id, value });
         Ok(())
     }
@@ -96,7 +97,19 @@ impl Gather {
     ///
     /// # Errors
     /// [`Stop::NotRun`] if the fixtures cannot.
-    pub async fn template(&mut self, manifest: &Value, mut options: Value) -> Result<Template, Stop> {
+    pub async fn template(&mut self, manifest: &Value, options: Value) -> Result<Template, Stop> {
+        let template = self.template_as_made(manifest, options).await?;
+        for credential in [&template.inbound_token, &template.inbound_secret, &template.api_key] {
+            given(Method::TemplateCreate, credential)?;
+        }
+        Ok(template)
+    }
+
+    /// As [`Gather::template`], be its credentials empty or not.
+    ///
+    /// # Errors
+    /// [`Stop::NotRun`] if the fixtures cannot.
+    pub async fn template_as_made(&mut self, manifest: &Value, mut options: Value) -> Result<Template, Stop> {
         options["manifest"] = manifest.clone();
         let result = self.call(Method::TemplateCreate.name(), Method::TemplateCreate, options).await?;
         let created: CreatedTemplate = read_result(Method::TemplateCreate, &result)?;
@@ -138,6 +151,7 @@ impl Gather {
         self.subscriptions += 1;
         let name = format!("subscription-secret:s{}", self.subscriptions);
         let secret = self.secret(Method::SubscriptionCreate, created.secret, &name)?;
+        given(Method::SubscriptionCreate, &secret)?;
         Ok(Subscription { id: created.id, secret })
     }
 
@@ -157,6 +171,15 @@ impl Gather {
         }
         Ok(())
     }
+}
+
+/// Complains of an empty secret: nobody could judge by it what a target does with the one it really made.
+fn given(method: Method, secret: &Secret) -> Result<(), FixtureError> {
+    if secret.expose().is_empty() {
+        let expected = "the secret that was made".to_owned();
+        return Err(FixtureError::Broken { method: method.name(), expected, found: "an empty one".to_owned() });
+    }
+    Ok(())
 }
 
 /// A secret that the fixtures made. Too short a one could not be told from ordinary text in a report, and what it takes to look for

@@ -60,8 +60,13 @@ impl Trial {
 }
 
 /// Runs the suite on one deviation's server: the checks of the rules it breaks and of its consequences, and a fixed tenth of the others.
-/// With `all`, every check.
-pub async fn try_one(deviation: &'static Deviation, all: bool, settings: RunSettings, interrupt: &Interrupt) -> Trial {
+/// With `all`, every check. Nothing comes of it if a signal came meanwhile: what was not judged would look like what was missed.
+pub async fn try_one(
+    deviation: &'static Deviation,
+    all: bool,
+    settings: RunSettings,
+    interrupt: &Interrupt,
+) -> Option<Trial> {
     let trial = |fate: Fate, red: Vec<String>, checks: usize| Trial {
         deviation: deviation.name.to_owned(),
         defect: deviation.defect.to_owned(),
@@ -69,13 +74,17 @@ pub async fn try_one(deviation: &'static Deviation, all: bool, settings: RunSett
         red,
         checks,
     };
-    match judge(deviation, all, settings, interrupt).await {
+    let judged = judge(deviation, all, settings, interrupt).await;
+    if interrupt.borrow().is_some() {
+        return None;
+    }
+    Some(match judged {
         Err(error) => trial(Fate::Broken { reason: error.to_string() }, Vec::new(), 0),
         Ok(results) => {
             let (fate, red) = weigh(deviation, &results);
             trial(fate, red, results.len())
         }
-    }
+    })
 }
 
 async fn judge(

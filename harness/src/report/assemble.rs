@@ -91,6 +91,8 @@ pub fn conclude(report: &mut Report, selection: &Selection, known: &[KnownFailur
         .iter()
         .map(|entry| {
             let status = rules.iter().find(|rule| rule.id == entry.rule).map(|rule| rule.status);
+            // Where nobody was there to be judged, no entry is to blame.
+            let status = status.filter(|_| report.unprepared.is_none());
             KnownReport { entry: entry.clone(), state: known::state(entry, status, today) }
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestSuite};
 
-use super::terminal::printable;
+use super::terminal::{printable, scope_words, stale_words};
 use super::{CheckReport, Report, RuleReport};
 use crate::catalogue;
 use crate::exit::Exit;
@@ -94,9 +94,22 @@ fn verdict_case(report: &Report, exit: Exit) -> TestCase {
     } else {
         let mut outcome = TestCaseStatus::non_success(NonSuccessKind::Failure);
         outcome.set_message(format!("{}, exit code {}", report.verdict.words(), exit.code()));
+        let stale = report.known_failures.iter().filter(|known| known.state.is_failure()).map(stale_words);
+        let why: Vec<String> = stale.chain(report.unprepared.clone()).map(|why| printable(&why)).collect();
+        outcome.set_description(why.join("\n"));
         outcome
     };
     let mut case = TestCase::new("verdict", outcome);
     case.set_classname("hookproof");
+    let left = report
+        .not_deleted
+        .iter()
+        .map(|left| format!("left behind: {} {}: {}", left.method, printable(&left.value), printable(&left.reason)));
+    let words = scope_words(report);
+    let narrowed = (!words.is_empty()).then(|| format!("narrowed by {}", printable(&words)));
+    let said: Vec<String> = narrowed.into_iter().chain(left).collect();
+    if !said.is_empty() {
+        case.set_system_out(said.join("\n"));
+    }
     case
 }

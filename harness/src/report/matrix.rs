@@ -21,6 +21,43 @@ pub fn uncovered(trials: &[Trial]) -> Vec<&'static str> {
     musts.map(|rule| rule.id).filter(|rule| !broken(rule)).collect()
 }
 
+/// What became of deviations, in their order.
+pub struct Matrix {
+    /// Those that were tried to the end.
+    pub trials: Vec<Trial>,
+    /// How many were not, because a signal came.
+    pub untried: usize,
+}
+
+impl Matrix {
+    /// As text: a line a deviation, then what went wrong.
+    pub fn text(&self) -> String {
+        let mut text = text(&self.trials);
+        if self.untried > 0 {
+            writeln!(text, "{}", self.interrupted()).expect("writing to a string does not fail");
+        }
+        text
+    }
+
+    /// As a Markdown table: deviation × rules found broken.
+    pub fn markdown(&self) -> String {
+        let mut text = markdown(&self.trials);
+        if self.untried > 0 {
+            writeln!(text, "\n{}", self.interrupted()).expect("writing to a string does not fail");
+        }
+        text
+    }
+
+    /// As JSON.
+    pub fn value(&self) -> Value {
+        json!({"schema": "hookproof.prove/1", "untried": self.untried, "trials": self.trials})
+    }
+
+    fn interrupted(&self) -> String {
+        format!("interrupted: {} more deviations were not tried to the end", self.untried)
+    }
+}
+
 /// As text: a line a deviation, then what went wrong.
 pub fn text(trials: &[Trial]) -> String {
     let mut text = String::new();
@@ -40,8 +77,7 @@ pub fn text(trials: &[Trial]) -> String {
     text
 }
 
-/// As a Markdown table: deviation × rules found broken.
-pub fn markdown(trials: &[Trial]) -> String {
+fn markdown(trials: &[Trial]) -> String {
     let mut text = String::from("| deviation | defect | fate | rules found broken |\n|---|---|---|---|\n");
     for trial in trials {
         let red: Vec<String> = trial.red.iter().map(|rule| format!("`{rule}`")).collect();
@@ -56,11 +92,6 @@ pub fn markdown(trials: &[Trial]) -> String {
         .expect("writing to a string does not fail");
     }
     text
-}
-
-/// As JSON.
-pub fn value(trials: &[Trial]) -> Value {
-    json!({"schema": "hookproof.prove/1", "trials": trials})
 }
 
 fn word(fate: &Fate) -> &'static str {

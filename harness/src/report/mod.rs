@@ -211,9 +211,8 @@ impl Report {
 
     /// True if at least one rule was judged.
     pub fn judged_anything(&self) -> bool {
-        let judged = |rule: &RuleReport| {
-            matches!(rule.status, Status::Pass | Status::Warn | Status::Fail | Status::Known | Status::NotApplicable)
-        };
+        let judged =
+            |rule: &RuleReport| matches!(rule.status, Status::Pass | Status::Warn | Status::Fail | Status::Known);
         self.rules.iter().any(judged)
     }
 

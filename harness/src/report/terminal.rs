@@ -260,8 +260,12 @@ fn leftovers(text: &mut String, report: &Report) {
 fn known(text: &mut String, report: &Report) {
     for known in &report.known_failures {
         match known.state {
-            KnownState::Fails | KnownState::NotJudged => {
+            KnownState::Fails => {
                 say!(text, "\nknown failure {}: {}", known.entry.rule, printable(&known.entry.reason));
+            }
+            KnownState::NotJudged => {
+                let (rule, reason) = (&known.entry.rule, printable(&known.entry.reason));
+                say!(text, "\nknown failure {rule} (not judged in this run): {reason}");
             }
             KnownState::Holds | KnownState::Expired => say!(text, "\nFAIL {}", printable(&stale_words(known))),
         }

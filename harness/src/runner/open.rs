@@ -125,11 +125,21 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// True if what is wrong stands in the target file, and nobody was asked anything.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            OpenError::Client(ClientError::Root { .. }) => true,
+            OpenError::Commented { error, .. } => error.is_configuration(),
+            _ => false,
+        }
+    }
+
     /// The same without the secrets of the configuration, and with what an adapter wrote to its stderr.
     fn cleaned(self, filter: &SecretFilter, stderr: &str) -> OpenError {
         let cleaned = match self {
             OpenError::Fixtures(error) => OpenError::Fixtures(error.cleaned(filter)),
             OpenError::Address { api, url, problem } => OpenError::Address { api, url: filter.text(&url), problem },
+            OpenError::Adapter { program, reason } => OpenError::Adapter { program: filter.text(&program), reason },
             OpenError::Silent { api, url, reason } => {
                 OpenError::Silent { api, url: filter.text(&url), reason: filter.text(&reason) }
             }
@@ -195,26 +205,18 @@ pub async fn builtin(parts: reference_server::Parts, settings: RunSettings) -> R
 /// # Errors
 /// [`OpenError`].
 pub async fn configured(target: TargetConfig, settings: RunSettings) -> Result<OpenTarget, OpenError> {
-    let mut secrets = SecretBook::default();
+    let secrets = target.secrets();
+    let filter = secrets.filter();
     let fixtures = match target.fixtures {
-        FixturesConfig::Http { url, token } => {
-            secrets.add(&token, "control-token");
-            Fixtures::http(&url, token, settings.fixture_time)?
-        }
+        FixturesConfig::Http { url, token } => Fixtures::http(&url, token, settings.fixture_time)?,
         FixturesConfig::Command { command } => {
-            let transport = CommandTransport::start(&command, settings.verbose)
-                .map_err(|reason| OpenError::Adapter { program: command.join(" "), reason })?;
+            let failed = |reason| OpenError::Adapter { program: command.join(" "), reason }.cleaned(&filter, "");
+            let transport = CommandTransport::start(&command, settings.verbose).map_err(failed)?;
             Fixtures::over(Transport::Command(Box::new(transport)), settings.fixture_time)
         }
     };
-    for (api, section) in &target.apis {
-        for (name, value) in &section.headers {
-            secrets.add(value, &format!("header:{}.{name}", api.name()));
-        }
-    }
-    let filter = secrets.filter();
     let fixtures = Arc::new(fixtures);
-    match connect(target.name, Arc::clone(&fixtures), &target.apis, secrets, settings).await {
+    match connect(filter.text(&target.name), Arc::clone(&fixtures), &target.apis, secrets, settings).await {
         Ok(target) => Ok(target),
         Err(error) => {
             fixtures.close().await;
@@ -293,7 +295,7 @@ fn base_url(api: Api, section: Option<&ApiConfig>, hello: &Hello, owned: bool) -
             let url = endpoint.base_url.clone();
             config::check_address(&url, owned).map_err(|problem| OpenError::Address {
                 api: api.name(),
-                url: url.clone(),
+                url: config::shown_address(&url),
                 problem,
             })?;
             Ok(Some(url))

@@ -52,6 +52,8 @@ pub struct Request {
     pub method: &'static str,
     /// Path and query, beginning with `/`.
     pub path: String,
+    /// The path is the whole one, instead of following that of the base URL.
+    pub from_origin: bool,
     /// Headers in order; values are sent as they are.
     pub headers: Vec<(String, String)>,
     /// Body; `None` sends none.
@@ -72,6 +74,7 @@ impl Request {
             api,
             method,
             path: path.into(),
+            from_origin: false,
             headers: Vec::new(),
             body: None,
             signed: None,
@@ -185,6 +188,13 @@ impl HttpClient {
         &self.base_url
     }
 
+    /// The base URL without its path.
+    fn origin(&self) -> &str {
+        let authority = self.base_url.find("://").map_or(0, |at| at + "://".len());
+        let end = self.base_url[authority..].find('/').map_or(self.base_url.len(), |at| authority + at);
+        &self.base_url[..end]
+    }
+
     /// True if an exchange over a kept connection broke off: the target may close such connections without saying so. From then on
     /// each request has one of its own.
     pub fn kept_broke(&self) -> bool {
@@ -232,7 +242,8 @@ impl HttpClient {
     }
 
     async fn exchange(&self, request: &Request, advanced_ms: u64, place: Option<Arc<Place>>) -> Exchange {
-        let url = format!("{}{}", self.base_url, request.path);
+        let base = if request.from_origin { self.origin() } else { &self.base_url };
+        let url = format!("{base}{}", request.path);
         let headers = self.headers_of(request);
         let kept = request.connection == Connection::Kept && !self.kept_broke();
         let client = match request.title_case {

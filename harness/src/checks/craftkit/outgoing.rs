@@ -7,18 +7,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use url::Url;
 use uuid::Uuid;
 
 use super::bodies::manifest;
 use super::pipeline::render;
+use super::poll::{poll, with_key};
 use super::{ACCEPTED, fresh, hook, send_first, variable};
 use crate::api::Api;
 use crate::checks::judge::{Judge, actual};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Body, Delivery, DeliverySignature, Evidence, Exchange, Response};
 use crate::gather::{Gather, Stop, Subscription, Template};
-use crate::target::http::Request;
 use crate::target::protocol::Method;
 use crate::target::receiver::{Answering, Receiver};
 use crate::verdict::Finding;
@@ -177,7 +176,8 @@ async fn gather_outgoing(g: &mut Gather) -> Result<(), Stop> {
     for bound in [g.world().settle, TIME_MAX] {
         let sent = send_fresh(g, &template).await;
         let Some(id) = id_of(&sent) else { return Ok(()) };
-        if let Some(poll) = poll(g, &sent, &template) {
+        if let Some(keyless) = poll(g, &sent).await {
+            let poll = with_key(keyless.label(POLL), &template);
             // Where polls fail, which other rules are about, waiting for the end would only take time.
             g.repeated(poll, TIME_MAX, |exchange| has_ended(exchange).is_some() || !exchange.is(POLLED)).await;
         }
@@ -238,18 +238,6 @@ async fn send_fresh(g: &mut Gather, template: &Template) -> Exchange {
 
 fn id_of(exchange: &Exchange) -> Option<String> {
     exchange.json()?.get("id")?.as_str().map(str::to_ascii_lowercase)
-}
-
-/// A poll of a render at the target's own address, with the path and query that its `pollUrl` has.
-fn poll(g: &Gather, sent: &Exchange, template: &Template) -> Option<Request> {
-    let url = Url::parse(sent.json()?.get("pollUrl")?.as_str()?).ok()?;
-    let base = Url::parse(g.world().clients.get(&Api::Craftkit)?.base_url()).ok()?;
-    let prefix = base.path().trim_end_matches('/');
-    let below = url.path().strip_prefix(prefix).filter(|path| path.starts_with('/'));
-    let path = below.unwrap_or_else(|| url.path());
-    let query = url.query().map_or(String::new(), |query| format!("?{query}"));
-    let request = Request::new(POLL, Api::Craftkit, "GET", format!("{path}{query}"));
-    Some(request.header("Authorization", format!("Bearer {}", template.api_key.expose())))
 }
 
 /// The status that a polled render ended with.

@@ -20,6 +20,7 @@ use crate::verdict::Finding;
 pub const CHECKS: &[Check] = &[POLL];
 
 const FOUND: u16 = 200;
+const NOWHERE: u16 = 404;
 /// States of a render.
 const STATES: [&str; 4] = ["queued", "rendering", "succeeded", "failed"];
 /// States of a render that has ended.
@@ -91,7 +92,7 @@ async fn gather_poll(g: &mut Gather) -> Result<(), Stop> {
     let stranger = g.template(&example_manifest(), json!({})).await?;
     let body = fresh_body(g);
     let accepted = send_first(g, hook("accepted", &template, body)).await;
-    let Some(keyless) = poll(g, &accepted) else { return Ok(()) };
+    let Some(keyless) = poll(g, &accepted).await else { return Ok(()) };
     g.send(with_key(keyless.clone().label("own-key"), &template)).await;
     if stranger.project != template.project {
         g.send(with_key(keyless.clone().label("foreign-key"), &stranger)).await;
@@ -105,11 +106,27 @@ async fn gather_poll(g: &mut Gather) -> Result<(), Stop> {
 
 /// A poll without a key for the render of an accepted request: path and query of its `pollUrl` at the origin of the base URL, so
 /// that no key ever goes elsewhere. A `pollUrl` that is no URL is judged elsewhere; the documented path by the `id` stands in for it.
-pub(crate) fn poll(g: &Gather, accepted: &Exchange) -> Option<Request> {
+pub(crate) async fn poll(g: &mut Gather, accepted: &Exchange) -> Option<Request> {
     let body = accepted.json()?;
     let base_url = g.world().clients.get(&Api::Craftkit)?.base_url();
-    let path = poll_path(base_url, &body)?;
-    Some(Request::new("poll", Api::Craftkit, "GET", path))
+    let (path, place) = poll_path(base_url, &body)?;
+    let mut request = Request::new("poll", Api::Craftkit, "GET", path);
+    if place == Place::Outside {
+        // Something in front of the target may add the base URL's path, which the target then knows nothing of.
+        request.from_origin = true;
+        let found = g.send(request.clone().label("poll/place")).await;
+        request.from_origin = !found.is(NOWHERE);
+    }
+    Some(request)
+}
+
+/// Where a poll's URL lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Below the base URL.
+    Below,
+    /// At another path of its origin.
+    Outside,
 }
 
 /// The key as the documentation says: a bearer token.
@@ -117,18 +134,20 @@ pub(super) fn with_key(request: Request, template: &Template) -> Request {
     request.header("Authorization", format!("Bearer {}", template.api_key.expose()))
 }
 
-/// The part of a poll's URL that follows the base URL; a path that the base URL has already is not repeated.
-fn poll_path(base_url: &str, body: &Value) -> Option<String> {
+/// The part of a poll's URL that follows the base URL, or all of its path if it lies elsewhere.
+fn poll_path(base_url: &str, body: &Value) -> Option<(String, Place)> {
     let named = body.get("pollUrl").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
     let Some(url) = named.filter(Url::has_host) else {
         let id = body.get("id")?.as_str()?;
         let plain = |character: char| character.is_ascii_alphanumeric() || character == '-';
-        return id.chars().all(plain).then(|| format!("/v1/renders/{id}"));
+        return id.chars().all(plain).then(|| (format!("/v1/renders/{id}"), Place::Below));
     };
     let base = Url::parse(base_url).ok()?;
     let prefix = base.path().trim_end_matches('/');
-    let path = url.path().strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(url.path());
-    Some(url.query().map_or(path.to_owned(), |query| format!("{path}?{query}")))
+    let below = url.path().strip_prefix(prefix).filter(|rest| rest.starts_with('/'));
+    let path = below.unwrap_or(url.path());
+    let place = if below.is_some() { Place::Below } else { Place::Outside };
+    Some((url.query().map_or(path.to_owned(), |query| format!("{path}?{query}")), place))
 }
 
 fn state_of(exchange: &Exchange) -> Option<String> {
@@ -195,29 +214,34 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(base_url: &str, body: &Value, expected: Option<&str>) {
-        assert_eq!(poll_path(base_url, body).as_deref(), expected);
+    fn check(base_url: &str, body: &Value, expected: Option<(&str, Place)>) {
+        let found = poll_path(base_url, body);
+        assert_eq!(found.as_ref().map(|(path, place)| (path.as_str(), *place)), expected);
     }
 
     #[test]
     fn a_poll_goes_to_the_base_urls_origin_whatever_host_is_named() {
         let body = json!({"id": "1-2", "pollUrl": "https://api.craftkit.dev/v1/renders/1-2?a=b"});
-        check("http://127.0.0.1:9", &body, Some("/v1/renders/1-2?a=b"));
-        check("http://127.0.0.1:9/inner", &body, Some("/v1/renders/1-2?a=b"));
+        check("http://127.0.0.1:9", &body, Some(("/v1/renders/1-2?a=b", Place::Below)));
+        check("http://127.0.0.1:9/inner", &body, Some(("/v1/renders/1-2?a=b", Place::Outside)));
     }
 
     #[test]
     fn a_path_of_the_base_url_is_not_repeated() {
         let body = json!({"pollUrl": "http://127.0.0.1:9/inner/v1/renders/1-2"});
-        check("http://127.0.0.1:9/inner", &body, Some("/v1/renders/1-2"));
-        check("http://127.0.0.1:9/inner/", &body, Some("/v1/renders/1-2"));
-        check("http://127.0.0.1:9/in", &body, Some("/inner/v1/renders/1-2"));
+        check("http://127.0.0.1:9/inner", &body, Some(("/v1/renders/1-2", Place::Below)));
+        check("http://127.0.0.1:9/inner/", &body, Some(("/v1/renders/1-2", Place::Below)));
+        check("http://127.0.0.1:9/in", &body, Some(("/inner/v1/renders/1-2", Place::Outside)));
     }
 
     #[test]
     fn without_a_usable_url_the_id_leads_to_the_render() {
-        check("http://127.0.0.1:9", &json!({"id": "1-2", "pollUrl": "/v1/renders/1-2"}), Some("/v1/renders/1-2"));
-        check("http://127.0.0.1:9", &json!({"id": "1-2"}), Some("/v1/renders/1-2"));
+        check(
+            "http://127.0.0.1:9",
+            &json!({"id": "1-2", "pollUrl": "/v1/renders/1-2"}),
+            Some(("/v1/renders/1-2", Place::Below)),
+        );
+        check("http://127.0.0.1:9", &json!({"id": "1-2"}), Some(("/v1/renders/1-2", Place::Below)));
         check("http://127.0.0.1:9", &json!({"id": "../x"}), None);
         check("http://127.0.0.1:9", &json!({"id": 7}), None);
         check("http://127.0.0.1:9", &json!([]), None);

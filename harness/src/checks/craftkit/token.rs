@@ -63,9 +63,9 @@ fn share(evidence: &mut Evidence, credential: &str, template: usize) {
 }
 
 async fn gather_own_credentials(g: &mut Gather) -> Result<(), Stop> {
-    let first = g.template(&example_manifest(), json!({})).await?;
-    g.template(&example_manifest(), json!({"project": first.project})).await?;
-    g.template(&example_manifest(), json!({"published": false})).await?;
+    let first = g.template_as_made(&example_manifest(), json!({})).await?;
+    g.template_as_made(&example_manifest(), json!({"project": first.project})).await?;
+    g.template_as_made(&example_manifest(), json!({"published": false})).await?;
     Ok(())
 }
 

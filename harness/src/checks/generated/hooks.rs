@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::checks::craftkit::bodies::manifest;
 use crate::checks::craftkit::{SIGNATURE, hook, hook_at, sign, signed_hook, variable};
 use crate::checks::judge::{Judge, Seen, outcome};
+use crate::checks::never_issued::never_issued;
 use crate::checks::rndrkit::offers;
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Evidence, Exchange, Response, Signed};
@@ -196,6 +197,8 @@ struct Live<'c> {
     steps: &'c [Step],
     place: usize,
     templates: Vec<Template>,
+    /// A token that was never issued, in the form of those that were.
+    unknown: String,
     model: HookModel,
     patience: Patience,
     /// The queue is down, for all sequences.
@@ -210,7 +213,7 @@ impl rounds::Live for Live<'_> {
                 Step::Hook { template, sent } => {
                     let title = format!("Stock {}.{}", self.place, g.evidence().exchanges.len());
                     let template = &self.templates[template % TEMPLATES.len()];
-                    return Ok(Some(request(&format!("{label}.1"), template, *sent, &title)));
+                    return Ok(Some(request(&format!("{label}.1"), template, &self.unknown, *sent, &title)));
                 }
                 Step::Queue { available } if *available == self.down && offers(g, Method::QueueSet) => return Ok(None),
                 change => self.change(g, &label, change).await?,
@@ -267,11 +270,12 @@ impl<'c> Live<'c> {
             templates.push(g.template(&manifest, json!({ "published": published })).await?);
             g.label_last_call(format!("{label}/template-{}", templates.len()));
         }
+        let unknown = never_issued(g.rng(), templates[0].inbound_token.expose());
         let mut patience = Patience::new(g.world().settle);
         // New templates may not be known at once.
         patience.begin();
         let (label, steps, model) = (label.to_owned(), &sequence.steps[..], HookModel::new(&TEMPLATES));
-        Ok(Live { label, steps, place: 0, templates, model, patience, down: false })
+        Ok(Live { label, steps, place: 0, templates, unknown, model, patience, down: false })
     }
 
     async fn change(&mut self, g: &mut Gather, label: &str, step: &Step) -> Result<(), Stop> {
@@ -301,20 +305,21 @@ impl<'c> Live<'c> {
     async fn end_outage(&self, g: &mut Gather) -> Result<(), Stop> {
         g.set_queue(true).await?;
         g.label_last_call(format!("{}/end", self.label));
-        let last = request(&format!("{}/end.1", self.label), &self.templates[0], Sent::Signed, "Stock again");
+        let last =
+            request(&format!("{}/end.1", self.label), &self.templates[0], &self.unknown, Sent::Signed, "Stock again");
         g.settled(last, |exchange| !exchange.is(503)).await;
         Ok(())
     }
 }
 
-fn request(label: &str, template: &Template, sent: Sent, title: &str) -> Request {
+fn request(label: &str, template: &Template, unknown: &str, sent: Sent, title: &str) -> Request {
     let fitting = json!({ "title": title }).to_string();
     match sent {
         Sent::Fitting => hook(label, template, fitting),
         Sent::Signed => signed_hook(label, template, fitting),
         Sent::Unfit => signed_hook(label, template, json!({ "other": title }).to_string()),
         Sent::Malformed => signed_hook(label, template, format!("{{\"title\": \"{title}\"")),
-        Sent::UnknownToken => hook_at(label, "0193c2c3-5d6e-4f70-8a9b-0c1d2e3f4a5b", fitting),
+        Sent::UnknownToken => hook_at(label, unknown, fitting),
         Sent::Forged => {
             let digest = sign(b"another key", fitting.as_bytes());
             let mut request = hook(label, template, fitting).header(SIGNATURE, digest);

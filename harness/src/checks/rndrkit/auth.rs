@@ -20,7 +20,7 @@ use crate::verdict::Finding;
 pub const CHECKS: &[Check] = &[CREDENTIALS, TOKEN_REVOKED, TOKEN_PLACEMENT, DOMAIN_SCOPE];
 
 const ACCEPTED: u16 = 200;
-const UNAUTHORIZED: u16 = 401;
+pub(super) const UNAUTHORIZED: u16 = 401;
 
 const CREDENTIALS: Check = Check {
     id: "rndrkit/auth/credentials",
@@ -163,8 +163,11 @@ fn never_issued(g: &mut Gather, live: &str) -> String {
         let rng = g.rng();
         let drawn = live.chars().enumerate().map(|(position, character)| match character {
             kept_as_it_is if position < kept => kept_as_it_is,
-            'a'..='z' => rng.random_range('a'..='z'),
-            'A'..='Z' => rng.random_range('A'..='Z'),
+            // A token of hexadecimal digits must stay one.
+            'a'..='f' => rng.random_range('a'..='f'),
+            'g'..='z' => rng.random_range('a'..='z'),
+            'A'..='F' => rng.random_range('A'..='F'),
+            'G'..='Z' => rng.random_range('A'..='Z'),
             '0'..='9' => rng.random_range('0'..='9'),
             other => other,
         });

@@ -28,6 +28,9 @@ const LEFT: usize = 4;
 /// With the one request afterwards no more than an hour admits, so that the quota alone decides.
 const VOLLEY: Volley = Volley { size: LIMIT - 1, overlap_over: LEFT, follow_up: 1 };
 
+/// A renderer may be done in this time, if it is a stub. What is seen charged sooner was charged on acceptance.
+const RENDER_MS: u64 = 25;
+
 /// Rows of single requests that must show the charge; one could be a coincidence with a fast renderer.
 const ROWS: [&str; 3] = ["row-1", "row-2", "row-3"];
 
@@ -87,6 +90,20 @@ fn charges_at_once(judge: &Judge<'_>) -> bool {
     ROWS.iter().all(exact) && list && is_refused(judge, "after-list", refusal)
 }
 
+/// The shortest time (ms) in which single requests showed a charge, from sending the last one that was served to the answer that
+/// refused the next.
+fn charged_within_ms(judge: &Judge<'_>) -> u64 {
+    const NS_PER_MS: u64 = 1_000_000;
+    let rows = ROWS.iter().filter_map(|row| {
+        let series = judge.all(row);
+        Some((*series.get(LEFT - 1)?, *series.get(LEFT)?))
+    });
+    let pairs = rows.chain(judge.one("long-list").zip(judge.one("after-list")));
+    let took =
+        |(served, refused): (Seen<'_>, Seen<'_>)| refused.exchange.end_ns.saturating_sub(served.exchange.start_ns);
+    pairs.map(took).min().unwrap_or(u64::MAX) / NS_PER_MS
+}
+
 fn judge_concurrent(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     let refusal = refusal(&judge, "used-up");
@@ -107,9 +124,13 @@ fn judge_concurrent(evidence: &Evidence) -> Vec<Finding> {
     let found = volleys_in_numbers(&volleys);
     let first = volleys.first().and_then(|flown| flown.at_once.first()).map(|seen| seen.at);
     let outcome = ceiling(evidence, &volleys, LEFT, LEFT);
+    let within_ms = charged_within_ms(&judge);
     let rule = judge.rule(CEILING);
     match outcome {
         Ceiling::Holds => rule.that(true, expected, found, first),
+        Ceiling::Exceeded(_) if within_ms >= RENDER_MS => rule.not_applicable(format!(
+            "single requests show a charge only after {within_ms} ms, in which a renderer may have rendered and charged, too; {found}"
+        )),
         Ceiling::Exceeded(seen) => rule.that(false, expected, found, Some(seen.at)),
         Ceiling::Unknown(why) => rule.inconclusive(format!("{why}; {found}")),
     }

@@ -133,11 +133,10 @@ fn judge_use(evidence: &Evidence) -> Vec<Finding> {
     let full = [judge.all("full"), judge.all("full/look")].concat();
     let (list_charged, full_charged) = (charged(&list, refusal), charged(&full, refusal));
     let known = queued_paths(evidence, "full/queued").is_none_or(|paths| !paths.is_empty());
-    let kinds = [
-        ("lists", &list, &list_charged, &full_charged, true),
-        ("full refreshes", &full, &full_charged, &list_charged, known),
-    ];
+    let kinds = [("lists", &list, &list_charged, &full, true), ("full refreshes", &full, &full_charged, &list, known)];
     for (what, series, own, other, known) in kinds {
+        // What is charged once rendered may take longer for one kind than for the other.
+        let other_at_once = matches!(charged(other, refusal), Charged::Yes) && leading(other) == LEFT;
         let rule = judge
             .rule(USES_UP)
             .provided(enforced, "a domain with no renders left was not refused for that")
@@ -145,14 +144,11 @@ fn judge_use(evidence: &Evidence) -> Vec<Finding> {
         let expected = format!("the quota's refusal once {what} have used the {LEFT} renders up");
         let found = format!("{what}: {}", in_numbers(series));
         let at = series.get(leading(series)).or(series.last()).map(|seen| seen.at);
-        match (own, other) {
-            (Charged::Yes, _) => rule.that(true, expected, found, at),
-            (Charged::Unknown(why), _) => rule.inconclusive(why.as_str()),
-            // The other kind is charged, so something renders or charges here.
-            (Charged::No, Charged::Yes) => rule.that(false, expected, found, at),
-            (Charged::No, Charged::No | Charged::Unknown(_)) => {
-                rule.inconclusive(format!("nothing was charged while the suite waited; {found}"));
-            }
+        match own {
+            Charged::Yes => rule.that(true, expected, found, at),
+            Charged::Unknown(why) => rule.inconclusive(why.as_str()),
+            Charged::No if other_at_once => rule.that(false, expected, found, at),
+            Charged::No => rule.inconclusive(format!("nothing was charged while the suite waited; {found}")),
         }
     }
     judge_neighbour(&mut judge, refusal, matches!(list_charged, Charged::Yes));
