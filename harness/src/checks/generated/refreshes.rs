@@ -10,6 +10,7 @@ use super::trial::{Property, gather, judge, turn_one};
 use crate::api::Api;
 use crate::checks::judge::{Judge, Seen, outcome};
 use crate::checks::never_issued::never_issued;
+use crate::checks::rndrkit::auth::UNAUTHORIZED;
 use crate::checks::rndrkit::{offers, refresh, text};
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{ClockKind, Evidence, Exchange, Response};
@@ -200,10 +201,14 @@ impl rounds::Live for Live<'_> {
             return true;
         }
         let before = self.model.clone().answered(what, status, moment, Seeing::Unsettled).is_ok();
-        if !before || !self.patience.wait().await {
+        let unseen = status == UNAUTHORIZED && *ask != Ask::UnknownToken;
+        if !(before || unseen) || !self.patience.wait().await {
             return false;
         }
         g.mark_unsettled(at);
+        if !before {
+            return true;
+        }
         let known = self.model.answered(what, status, moment, Seeing::Unsettled);
         known.expect("the same was acceptable a moment ago");
         true
@@ -230,7 +235,9 @@ impl<'c> Live<'c> {
         }
         let unknown = domains.iter().map(|domain| unknown_token(g, &domain.tokens[0])).collect();
         let model = RefreshModel::new(g.evidence().clock, Counting::Documented, DOMAINS, TOKENS);
-        let patience = Patience::new(g.world().settle);
+        let mut patience = Patience::new(g.world().settle);
+        // New tokens may not be known at once.
+        patience.begin();
         let (label, steps) = (label.to_owned(), &sequence.steps[..]);
         Ok(Live { label, steps, place: 0, answered: 0, until_ms: None, domains, unknown, model, patience })
     }
@@ -373,6 +380,8 @@ impl<'a> Replay<'a> {
                 let plan = plans[what.0];
                 match model.answered(what, status, Moment::of(exchange), seeing) {
                     Ok(_) if unsettled => {}
+                    // A new token that was not known yet.
+                    Err(_) if unsettled && status == UNAUTHORIZED => {}
                     Ok(against) => replay.held.extend(
                         about(&against, *ask, plan)
                             .map(|rule| (rule, seen, format!("{status}, as everything before it demands"))),

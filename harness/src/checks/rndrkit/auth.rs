@@ -20,7 +20,7 @@ use crate::verdict::Finding;
 pub const CHECKS: &[Check] = &[CREDENTIALS, TOKEN_REVOKED, TOKEN_PLACEMENT, DOMAIN_SCOPE];
 
 const ACCEPTED: u16 = 200;
-pub(super) const UNAUTHORIZED: u16 = 401;
+pub(in crate::checks) const UNAUTHORIZED: u16 = 401;
 
 const CREDENTIALS: Check = Check {
     id: "rndrkit/auth/credentials",
