@@ -11,7 +11,8 @@ its stdout; whatever it says on stderr is shown with `--verbose`. It ends when i
 
 To make it yours, copy this file and replace what touches the implementation: the part between
 the two rulers below. Leave a method out that you cannot offer: hookproof then names it and
-reports the rules that need it as not run. Nothing below the second ruler needs to change.
+reports the rules that need it as not run. Nothing outside the rulers needs to change; it uses
+`start`, `stop` and what `@method` offers, and nothing else of what stands between them.
 
 This copy drives the implementation that hookproof's own tests use, which is one file in
 `harness/tests/contrarian`. It conforms, but is contrary on purpose; do not copy its choices.
@@ -23,14 +24,8 @@ import json
 import pathlib
 import sys
 
-sys.dont_write_bytecode = True
-HARNESS = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(HARNESS / "tests" / "contrarian"))
-from implementation import Implementation, Refused  # noqa: E402
-
 PROTOCOL = 1
 METHODS = {}
-target = None
 
 
 # The last one stands for an Agency+ plan that its owner has cancelled, within the time still paid for. No rule needs
@@ -46,6 +41,14 @@ class BadParams(Exception):
     def __init__(self, field, problem):
         super().__init__(f"{field}: {problem}")
         self.field = field
+
+
+class Refused(Exception):
+    """A wish that makes sense and cannot be granted; `reason` is one word for programs."""
+
+    def __init__(self, reason, message):
+        super().__init__(message)
+        self.reason = reason
 
 
 def method(name, **kinds):
@@ -133,11 +136,22 @@ def loop(field, value):
 # What touches the implementation. Raise Refused(reason, message) for a wish that makes sense
 # and cannot be granted: "token_limit" for a sixth token, "not_found" for what is not there.
 
+target = None
 
-def start(variant):
+
+def start():
     """Starts the implementation. Instead, yours may run already, elsewhere on this machine."""
     global target
-    target = Implementation(variant)
+    options = argparse.ArgumentParser(description="An example adapter for hookproof.")
+    options.add_argument("--variant", choices=["a", "b"], default="a")
+    variant = options.parse_args().variant
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "contrarian"))
+    import implementation
+
+    # What it raises where it refuses has the same form; from here on it raises ours.
+    implementation.Refused = Refused
+    target = implementation.Implementation(variant)
     target.start()
 
 
@@ -369,9 +383,7 @@ def failure(id, code, message, data=None):
 
 
 def main():
-    options = argparse.ArgumentParser(description="An example adapter for hookproof.")
-    options.add_argument("--variant", choices=["a", "b"], default="a")
-    start(options.parse_args().variant)
+    start()
     try:
         for line in sys.stdin:
             if line.strip():

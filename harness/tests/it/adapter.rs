@@ -1,12 +1,12 @@
-//! The example adapter answers every example message of the fixture protocol as the protocol says.
+//! The example adapter answers every example message of the fixture protocol as the protocol says, and a copy of it needs nothing else.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The adapter as a process; its end is waited for when it is dropped.
 struct Adapter {
@@ -16,12 +16,10 @@ struct Adapter {
 }
 
 impl Adapter {
-    fn start() -> Adapter {
-        let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/adapter/adapter.py");
+    fn start(adapter: &Path, arguments: &[&str]) -> Adapter {
         let mut process = Command::new("python3")
             .arg(adapter)
-            // The variant whose tokens begin as documented, as the examples do.
-            .args(["--variant", "b"])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -48,6 +46,10 @@ impl Drop for Adapter {
         // Nothing is left to be done about one that has ended by itself.
         let _ = self.process.wait();
     }
+}
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/adapter/adapter.py")
 }
 
 /// Values kept for placeholders, by what stands between the angle brackets.
@@ -133,7 +135,8 @@ async fn render(hook: &str) -> Value {
 async fn the_example_adapter_answers_every_example_of_the_protocol() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol/messages.json");
     let examples: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let mut adapter = Adapter::start();
+    // The variant whose tokens begin as documented, as the examples do.
+    let mut adapter = Adapter::start(&example(), &["--variant", "b"]);
     let mut kept = Kept::from([("given:url".to_owned(), Value::from("http://127.0.0.1:9/receiver"))]);
     let (mut base_url, mut token) = (String::new(), String::new());
     let mut problems = Vec::new();
@@ -155,4 +158,43 @@ async fn the_example_adapter_answers_every_example_of_the_protocol() {
         token = text("/result/inbound_token").unwrap_or(token);
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// As little as can stand between the rulers.
+const STUB: &str = r#"
+def start():
+    pass
+
+
+def stop():
+    pass
+
+
+@method("hello", protocol=version_1)
+def hello(protocol):
+    return {"protocol": PROTOCOL, "methods": list(METHODS)}
+
+
+@method("domain.delete", domain=text)
+def delete_domain(domain):
+    raise Refused("not_found", f"no domain {domain}")
+"#;
+
+#[test]
+fn a_copy_of_the_adapter_starts_elsewhere_once_what_stands_between_its_rulers_is_replaced() {
+    let text = std::fs::read_to_string(example()).unwrap();
+    let ruler = format!("\n# {}\n", "-".repeat(90));
+    let parts: Vec<&str> = text.split(ruler.as_str()).collect();
+    let [above, _, below] = parts.as_slice() else { panic!("expected two rulers, found {}", parts.len() - 1) };
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("adapter.py");
+    std::fs::write(&copy, format!("{above}\n{STUB}\n{below}")).unwrap();
+    let mut adapter = Adapter::start(&copy, &[]);
+    let mut call = |method: &str, params: Value| {
+        adapter.say(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string());
+        adapter.hear()
+    };
+    assert_eq!(call("hello", json!({"protocol": 1}))["result"]["methods"], json!(["hello", "domain.delete"]));
+    assert_eq!(call("domain.delete", json!({"domain": "a"}))["error"]["data"], json!({"reason": "not_found"}));
+    assert_eq!(call("domain.create", json!({}))["error"]["code"], json!(-32601));
 }
