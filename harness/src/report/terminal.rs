@@ -331,6 +331,11 @@ fn limiter(text: &mut String, report: &Report) {
     }
 }
 
+/// A number of things.
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 fn closing(text: &mut String, report: &Report, paint: Paint) {
     let summary = &report.summary;
     let counts = [
@@ -349,10 +354,11 @@ fn closing(text: &mut String, report: &Report, paint: Paint) {
     let requests: usize = report.checks.iter().map(|check| check.evidence.exchanges.len()).sum();
     say!(
         text,
-        "\n{} rules: {} ({} checks, {requests} requests, {} ms, seed {})",
-        rules,
+        "\n{}: {} ({}, {}, {} ms, seed {})",
+        counted(rules, "rule"),
         said.join(", "),
-        report.checks.len(),
+        counted(report.checks.len(), "check"),
+        counted(requests, "request"),
         report.duration_ms,
         report.seed
     );

@@ -134,7 +134,7 @@ fn a_difference_that_no_rule_judges_fails_the_run_by_itself() {
     edit(&set.join(TOKEN), "No template matches this inbound token.", "Unknown.");
     let (code, shown) = compared(folder.path(), "builtin", &["craftkit.token.unknown"]);
     assert_eq!(code, Some(1), "{shown}");
-    assert!(shown.contains("-      \"message\": \"Unknown.\"") && shown.contains("1 rules: 1 passed"), "{shown}");
+    assert!(shown.contains("-      \"message\": \"Unknown.\"") && shown.contains("1 rule: 1 passed"), "{shown}");
 }
 
 #[test]

@@ -260,9 +260,10 @@ fn closing(text: &mut String, report: &LoadReport, paint: Paint) {
     let requests: u64 = report.scenarios.iter().flat_map(|one| &one.operations).map(|one| one.requests).sum();
     say!(
         text,
-        "\n{} scenarios: {} ({requests} requests, {} ms, seed {})",
-        report.scenarios.len() + report.skipped.len(),
+        "\n{}: {} ({}, {} ms, seed {})",
+        counted((report.scenarios.len() + report.skipped.len()) as u64, "scenario"),
         said.join(", "),
+        counted(requests, "request"),
         report.duration_ms,
         report.seed
     );
