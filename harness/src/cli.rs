@@ -97,7 +97,7 @@ pub struct CheckArgs {
     /// Let broken should rules count like broken must rules
     #[arg(long)]
     pub strict: bool,
-    /// Exit with 0 although something in scope could not be judged
+    /// Exit with 0 although a rule that counts could not be judged, unless none could
     #[arg(long)]
     pub allow_incomplete: bool,
     /// Run this many checks at a time

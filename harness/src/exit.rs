@@ -11,15 +11,16 @@ use crate::verdict::Status;
 /// How the program ends. A signal's code wins over all, then 70, 1, 3, 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything in scope was judged and holds.
+    /// Everything in scope that counts was judged and holds: must rules, with `--strict` also should rules.
     Holds,
-    /// A must rule (with `--strict` also a should rule), a threshold or the audit fails.
+    /// A must rule (with `--strict` also a should rule), a threshold or the audit fails, accepted answers differ, a known failure is none
+    /// any more or past its date, or what a command compares or tries is not as it should be.
     Fails,
     /// Bad usage or configuration.
     Usage,
     /// The target could not be reached or prepared, so nothing can be said.
     Unprepared,
-    /// Nothing failed, but something in scope could not be judged.
+    /// Nothing failed, but something in scope that counts could not be judged.
     Incomplete,
     /// A defect of hookproof itself.
     Defect,

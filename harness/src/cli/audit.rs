@@ -46,7 +46,7 @@ pub struct AuditArgs {
     /// Let violations of should rules count like those of must rules
     #[arg(long)]
     pub strict: bool,
-    /// End with 0 although something could not be judged
+    /// End with 0 although something could not be judged, unless nothing could
     #[arg(long)]
     pub allow_incomplete: bool,
     /// Say only what needs attention

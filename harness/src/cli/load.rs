@@ -42,7 +42,7 @@ pub struct LoadArgs {
     /// Seed every random choice: the same seed and options send the same requests
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Write the history of every request to this file, which must not exist, for `hookproof audit` [default: a temporary file, kept if something fails]
+    /// Write the history of every request to this file, which must not exist, for `hookproof audit`; unless one scenario is named, there is one file for each, such as `load.steady.jsonl` for `load.jsonl` [default: temporary files, kept if something fails]
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
     /// Fail unless this holds, such as `p99<250ms for refresh`, `error-ratio<1%` or `max<2s in steady`; repeatable
@@ -54,7 +54,7 @@ pub struct LoadArgs {
     /// Let broken should rules count like broken must rules
     #[arg(long)]
     pub strict: bool,
-    /// Exit with 0 although something in scope could not be judged
+    /// Exit with 0 although a scenario or a threshold could not be judged, unless no scenario could
     #[arg(long)]
     pub allow_incomplete: bool,
     /// Wait this long for a revocation or a new quota to be seen; the built-in reference needs no time
