@@ -6,7 +6,9 @@ use super::made::{Domain, DomainWish, Leftover, Subscription, Template, Token};
 use super::{Gather, Stop};
 use crate::secret::{SECRET_LENGTH_MAX, SECRET_LENGTH_MIN, Secret};
 use crate::target::fixtures::{FixtureError, read_result};
-use crate::target::protocol::{CreatedDomain, CreatedSubscription, CreatedTemplate, CreatedToken, Method};
+use crate::target::protocol::{
+    CreatedDomain, CreatedSubscription, CreatedTemplate, CreatedToken, InspectedDomain, InspectedRender, Method,
+};
 
 impl Gather {
     /// Makes a domain.
@@ -82,7 +84,9 @@ impl Gather {
     /// # Errors
     /// [`Stop::NotRun`] if the fixtures cannot.
     pub async fn inspect_domain(&mut self, label: &str, domain: &Domain) -> Result<Value, Stop> {
-        Ok(self.call(label, Method::DomainInspect, json!({"domain": domain.name})).await?)
+        let state = self.call(label, Method::DomainInspect, json!({"domain": domain.name})).await?;
+        read_result::<InspectedDomain>(Method::DomainInspect, &state)?;
+        Ok(state)
     }
 
     /// Reads a render as evidence under `label`.
@@ -90,7 +94,9 @@ impl Gather {
     /// # Errors
     /// [`Stop::NotRun`] if the fixtures cannot.
     pub async fn inspect_render(&mut self, label: &str, id: &str) -> Result<Value, Stop> {
-        Ok(self.call(label, Method::RenderInspect, json!({"id": id})).await?)
+        let render = self.call(label, Method::RenderInspect, json!({"id": id})).await?;
+        read_result::<InspectedRender>(Method::RenderInspect, &render)?;
+        Ok(render)
     }
 
     /// Makes a template; `options` are parameters of `template.create` besides the manifest.

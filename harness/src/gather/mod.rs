@@ -4,6 +4,7 @@ mod cases;
 pub mod deliveries;
 mod fixtures;
 pub mod made;
+mod month_end;
 pub mod time;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::evidence::ClockKind;
-use crate::target::fixtures::{FixtureError, Fixtures};
-use crate::target::protocol::Method;
+use crate::target::fixtures::{FixtureError, Fixtures, read_result};
+use crate::target::protocol::{ClockNow, Method};
 
 /// Whoever waits is told that its moment came, or why it never will; either way it has its turn.
 type Waiter = oneshot::Sender<(Turn, Result<(), FixtureError>)>;
@@ -142,7 +142,10 @@ impl Timekeeper {
         let keeper = Arc::clone(self);
         tokio::spawn(async move {
             let moved = keeper.fixtures.call(Method::ClockAdvance, json!({"ms": step_ms})).await;
-            keeper.wake(moment, moved.map(|_| ()));
+            keeper.wake(
+                moment,
+                moved.and_then(|result| read_result::<ClockNow>(Method::ClockAdvance, &result)).map(drop),
+            );
         });
     }
 

@@ -157,9 +157,29 @@ pub struct CreatedSubscription {
     pub secret: String,
 }
 
+/// What checks need of an answer to `domain.inspect`.
+#[derive(Deserialize)]
+pub struct InspectedDomain {
+    /// Paths accepted since it was made, in order.
+    pub queued_paths: Vec<String>,
+}
+
+/// What checks need of an answer to `render.inspect`.
+#[derive(Deserialize)]
+pub struct InspectedRender {
+    /// The version of the template that it was started with.
+    pub version: u64,
+}
+
 /// Answer to `clock.advance`.
 #[derive(Deserialize)]
 pub struct ClockNow {
-    /// The target's time, RFC 3339.
-    pub now: String,
+    /// The target's time, sent as RFC 3339 text.
+    #[serde(deserialize_with = "rfc_3339")]
+    pub now: jiff::Timestamp,
+}
+
+fn rfc_3339<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<jiff::Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom("`now`: expected an RFC 3339 time"))
 }

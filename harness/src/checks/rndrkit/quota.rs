@@ -130,6 +130,7 @@ const REACHED: Check = Check {
 };
 
 async fn gather_reached(g: &mut Gather) -> Result<(), Stop> {
+    g.keep_clear_of_month_end().await;
     let mut neighbour = g.domain(used(0)).await?;
     inspect_if_offered(g, "neighbour", &neighbour).await?;
     g.send(valid("neighbour-before", &mut neighbour)).await;
@@ -217,6 +218,7 @@ const REJECTED: Check = Check {
 };
 
 async fn gather_rejected(g: &mut Gather) -> Result<(), Stop> {
+    g.keep_clear_of_month_end().await;
     let mut domain = g.domain(used(MONTHLY - 1)).await?;
     let token = domain.tokens[0].clone();
     let body = urls(&domain.fresh_pages(1));

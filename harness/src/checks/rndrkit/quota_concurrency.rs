@@ -58,6 +58,7 @@ const CONCURRENT: Check = Check {
 };
 
 async fn gather_concurrent(g: &mut Gather) -> Result<(), Stop> {
+    g.keep_clear_of_month_end().await;
     let few = DomainWish::default().quota(0, LEFT as u64);
     let mut used_up = g.domain(used(MONTHLY)).await?;
     g.send(valid("used-up", &mut used_up)).await;

@@ -67,6 +67,7 @@ fn serve(evidence: &mut Evidence, refreshes: &str, looks: &str) {
 }
 
 async fn gather_use(g: &mut Gather) -> Result<(), Stop> {
+    g.keep_clear_of_month_end().await;
     let few = DomainWish::default().quota(0, LEFT as u64);
     let mut used_up = g.domain(used(MONTHLY)).await?;
     g.send(valid("used-up", &mut used_up)).await;
