@@ -511,6 +511,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_file_is_said_without_the_values_in_it() {
+        const LEAK: &str = "hunter2-very-secret";
+        for line in [
+            format!("token = \"{LEAK}"),
+            format!("token = [\"{LEAK}\"]"),
+            format!("token = {{ secret = \"{LEAK}\" }}"),
+            format!("token = {{ env = \"TOKEN\", value = \"{LEAK}\" }}"),
+            format!("headers = \"Authorization: {LEAK} \\\"quoted\\\"\""),
+            format!("url = \"u:{LEAK}@127.0.0.1:1\""),
+            format!("url = \"http://u:{LEAK}@127.0.0.1:1\""),
+        ] {
+            let said = resolve(&format!("[fixtures]\nkind = \"http\"\n{line}\n"), false).unwrap_err();
+            assert!(!said.contains(LEAK) && said.contains("staging.toml"), "{said}");
+        }
+        let said = resolve("[fixtures]\nkind = \"http\"\ntoken = 7\n", false).unwrap_err();
+        assert!(said.contains("line 3, column 9 (`token`)"), "{said}");
+    }
+
+    #[test]
+    fn a_base_url_must_be_one_to_which_paths_can_be_added() {
+        for url in ["http://127.0.0.1:1/?token=abc", "http://127.0.0.1:1/#there"] {
+            let said = resolve(&format!("[rndrkit]\nbase_url = \"{url}\"\n{FIXTURES}"), false).unwrap_err();
+            assert!(said.contains("rndrkit.base_url") && said.contains('?'), "{said}");
+        }
+    }
+
+    #[test]
     fn secrets_may_be_literal_or_from_the_environment_and_are_not_short() {
         let with_token = |token: &str| FIXTURES.replace("{ env = \"TOKEN\" }", token);
         assert!(resolve(&with_token("\"control-token\""), false).is_ok());

@@ -51,6 +51,26 @@ fn invalid_requests_count_and_other_ways_of_counting_are_told_apart() {
     assert_eq!(first_wrong(Counting::PerToken, &served(21, 0)), Some(20));
 }
 
+/// The documents let a window reset an hour after its first request, and leave open whether a refused one is one of the ten.
+#[test]
+fn a_refused_request_may_begin_a_window_without_being_one_of_the_ten() {
+    let mut model = RefreshModel::new(ClockKind::Manual, Counting::Documented, 1, 2);
+    let mut answered =
+        |minute: u64, status: u16| model.answered((0, 0, Ask::Page), status, at(minute), Seeing::Settled);
+    let mut refused = RefreshModel::new(ClockKind::Manual, Counting::Documented, 1, 2);
+    refused.set_plan(0, false);
+    assert!(refused.answered((0, 0, Ask::Page), 403, at(0), Seeing::Settled).is_ok());
+    refused.set_plan(0, true);
+    let mut after = |minute: u64, status: u16| refused.answered((0, 0, Ask::Page), status, at(minute), Seeing::Settled);
+    for _ in 0..10 {
+        assert!(after(30, 200).is_ok());
+        assert!(answered(30, 200).is_ok());
+    }
+    // An hour after the refused request, and well before one after the first that was served.
+    assert!(after(61, 200).is_ok());
+    assert!(answered(61, 200).is_err());
+}
+
 #[test]
 fn what_a_refusal_costs_is_left_open() {
     for used in [9, 10] {

@@ -362,7 +362,10 @@ fn closing(text: &mut String, report: &Report, paint: Paint) {
         report.duration_ms,
         report.seed
     );
-    say!(text, "target {}: {}", printable(&report.target.name), paint.verdict(report.verdict));
+    // The verdict is about the rules; snapshots may fail a run beside it.
+    let review = report.snapshots.as_ref().filter(|review| review.fails());
+    let reviewed = review.map_or("", |_| "; snapshots differ");
+    say!(text, "target {}: {}{reviewed}", printable(&report.target.name), paint.verdict(report.verdict));
 }
 
 /// Colours, or none.

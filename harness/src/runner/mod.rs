@@ -4,6 +4,7 @@
 pub mod open;
 pub mod select;
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -259,9 +260,10 @@ async fn run_check(
 fn missing_prerequisite(world: &World, check: &Check, pace: Pace) -> Option<String> {
     let clock = world.timekeeper.kind();
     let moves_clock = check.needs.moments_ms > 0 && clock == ClockKind::Manual;
-    let needed = check.needs.methods.iter().chain(moves_clock.then_some(&Method::ClockAdvance));
+    let needed: BTreeSet<&Method> =
+        check.needs.methods.iter().chain(moves_clock.then_some(&Method::ClockAdvance)).collect();
     let missing: Vec<&str> =
-        needed.filter(|method| !world.methods.contains(method)).map(|method| method.name()).collect();
+        needed.into_iter().filter(|method| !world.methods.contains(method)).map(|method| method.name()).collect();
     if !missing.is_empty() {
         return Some(format!("the fixtures do not offer {}", missing.join(", ")));
     }

@@ -136,7 +136,13 @@ async fn secrets_that_cannot_be_kept_out_of_reports_are_the_adapters_fault() {
             *given = json!(tokens);
         }
     });
+    let empty: Answering = edited(|answer| {
+        for token in answer.pointer_mut("/result/tokens").and_then(Value::as_array_mut).into_iter().flatten() {
+            token["token"] = json!("");
+        }
+    });
     for (what, harm) in [
+        ("empty tokens", empty),
         ("short tokens", edited(|answer| with_tokens(answer, "abc"))),
         ("giant tokens", edited(|answer| with_tokens(answer, &"x".repeat(500_000)))),
         ("tokens that steer", edited(|answer| with_tokens(answer, "rk_wh_\u{1b}[2J\r\nx: y"))),

@@ -302,6 +302,35 @@ fn bad_usage_ends_with_two_and_says_what_is_right() {
 }
 
 #[test]
+fn a_report_that_is_lost_hides_neither_the_verdict_nor_the_other_reports() {
+    let folder = folder();
+    let served =
+        Served::start(folder.path(), &["--store", "memory", "--clock", "manual", "--deviation", "limit-eleven"]);
+    let target = served.target_file(folder.path());
+    for (target, code) in [("builtin", 2), (target.as_str(), 1)] {
+        let arguments = ["check", "--target", target, "--only", "rndrkit.rate.ten-per-hour", "--cases", "0"];
+        let reports = ["--report", "json=/dev/full", "--report", "junit=report.xml"];
+        let run = hookproof(folder.path(), &[&arguments[..], &reports].concat());
+        assert_eq!(run.status.code(), Some(code), "{}", text(&run.stderr));
+        assert!(text(&run.stderr).contains("--report /dev/full"), "{}", text(&run.stderr));
+        assert!(std::fs::read_to_string(folder.path().join("report.xml")).unwrap().contains("ten-per-hour"));
+    }
+}
+
+#[test]
+fn nothing_is_written_over_another_output_or_over_what_is_read() {
+    let twice = ["--report", "json=same", "--report", "markdown=./same"];
+    refused(&[&["check", "--only", "rndrkit.rate.*"], &twice[..]].concat(), 2, &["--report ./same", "of its own"]);
+    refused(&["check", "--events", "missing/events"], 2, &["--events missing/events"]);
+    let folder = folder();
+    std::fs::write(folder.path().join("history.jsonl"), "what was seen").unwrap();
+    let run = hookproof(folder.path(), &["audit", "history.jsonl", "--report", "json=history.jsonl"]);
+    assert_eq!(run.status.code(), Some(2), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("another file than this run reads"), "{}", text(&run.stderr));
+    assert_eq!(std::fs::read_to_string(folder.path().join("history.jsonl")).unwrap(), "what was seen");
+}
+
+#[test]
 fn a_target_that_is_not_there_ends_with_three() {
     let folder = folder();
     let silent = "[rndrkit]\nbase_url = \"http://127.0.0.1:9\"\n[fixtures]\nkind = \"http\"\nurl = \"http://127.0.0.1:9/_control\"\ntoken = \"a-control-token\"\n";

@@ -99,6 +99,41 @@ async fn a_signal_during_the_first_call_or_the_last_ends_the_run_with_its_code()
     }
 }
 
+/// Whoever asks who is there and gets no answer can be told to stop at once, whatever the command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_every_command_that_waits_for_hello() {
+    for command in [
+        &["adapter", "check"][..],
+        &["snapshots", "init", "set"],
+        &["load", "first-window", "--report", "json=report.json"],
+    ] {
+        let folder = folder();
+        let heard = Heard::default();
+        let (came, mut arrived) = watch::channel(false);
+        let (_closed, gate) = watch::channel(false);
+        let middle = Middle::start(Plan { api: honest(), control: gated("hello", &heard, &came, &gate) }).await;
+        std::fs::write(folder.path().join("target.toml"), middle.target_file("")).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_hookproof"))
+            .args(command)
+            .args(["--target", "target.toml"])
+            .current_dir(folder.path())
+            .env("HOOKPROOF_CONTROL_TOKEN", CONTROL_TOKEN)
+            .env_remove("GITHUB_ACTIONS")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        tokio::time::timeout(BOUND, arrived.wait_for(|came| *came)).await.unwrap().unwrap();
+        signal(&process, "-TERM");
+        assert_eq!(ended(process).await, Some(143), "{command:?}");
+        if command[0] == "load" {
+            let report = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(report["interrupted_by"], 15, "{report}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_a_run_that_waits_for_an_answer() {
     let folder = folder();

@@ -1,6 +1,6 @@
 //! Authentication: the header, the token, the domain it belongs to.
 
-use rand::RngExt as _;
+use rand::{Rng, RngExt as _};
 use serde_json::{Value, json};
 
 use super::{
@@ -102,7 +102,7 @@ async fn gather_credentials(g: &mut Gather) -> Result<(), Stop> {
     let live = domain.tokens[0].value.expose().to_owned();
     let mut cut = live.clone();
     cut.pop();
-    let unknown = never_issued(g, &live);
+    let unknown = never_issued(g.rng(), &live);
     let foreign = foreign_key(g);
     let body = urls(&domain.fresh_pages(1));
     g.send(anonymous("missing", &body)).await;
@@ -154,13 +154,12 @@ fn judge_unknown_tokens(judge: &mut Judge<'_>) {
 
 /// A value of a live token's form that was never issued: length and prefix kept, every other letter and digit drawn anew. Of a
 /// token without the usual prefix the first half is kept, since its form is not known.
-fn never_issued(g: &mut Gather, live: &str) -> String {
+fn never_issued(rng: &mut impl Rng, live: &str) -> String {
     const DRAWS_MAX: usize = 8;
     const PREFIX: &str = "rk_wh_";
     let length = live.chars().count();
     let kept = if live.starts_with(PREFIX) { PREFIX.len() } else { length / 2 };
     for _ in 0..DRAWS_MAX {
-        let rng = g.rng();
         let drawn = live.chars().enumerate().map(|(position, character)| match character {
             kept_as_it_is if position < kept => kept_as_it_is,
             // A token of hexadecimal digits must stay one.
@@ -220,7 +219,7 @@ async fn gather_token_revoked(g: &mut Gather) -> Result<(), Stop> {
     let mut domain = g.domain(DomainWish::default().tokens(2)).await?;
     let body = urls(&domain.fresh_pages(1));
     let live = domain.tokens[0].value.expose().to_owned();
-    let unknown = never_issued(g, &live);
+    let unknown = never_issued(g.rng(), &live);
     g.send(authorized("unknown", &body, format!("Bearer {unknown}"))).await;
     g.send(valid("before", &mut domain)).await;
     g.revoke(&domain, &domain.tokens[0]).await?;
@@ -413,5 +412,26 @@ fn domain_is(name: &str) -> impl Fn(&Response) -> bool + 'static {
             .as_ref()
             .and_then(Value::as_str)
             .is_some_and(|found| found.eq_ignore_ascii_case(&name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_was_never_issued_has_the_form_of_one_that_was() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let live = "rk_wh_0123456789abcdef0123456789ABCDEF";
+        let unknown = never_issued(&mut rng, live);
+        assert_ne!(unknown, live);
+        assert_eq!(unknown.len(), live.len());
+        // A target may look at the form before it looks for the token.
+        let random = unknown.strip_prefix("rk_wh_").unwrap();
+        assert!(random.chars().all(|character| character.is_ascii_hexdigit()), "{unknown}");
+        assert!(never_issued(&mut rng, "tok-0123456789").starts_with("tok-012"));
     }
 }
