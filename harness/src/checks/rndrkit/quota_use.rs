@@ -137,7 +137,7 @@ fn judge_use(evidence: &Evidence) -> Vec<Finding> {
     let kinds = [("lists", &list, &list_charged, &full, true), ("full refreshes", &full, &full_charged, &list, known)];
     for (what, series, own, other, known) in kinds {
         // What is charged once rendered may take longer for one kind than for the other.
-        let other_at_once = matches!(charged(other, refusal), Charged::Yes) && leading(other) == LEFT;
+        let other_at_once = matches!(charged(other, refusal), Charged::Yes) && leading(other) <= LEFT;
         let rule = judge
             .rule(USES_UP)
             .provided(enforced, "a domain with no renders left was not refused for that")
