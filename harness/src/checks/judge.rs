@@ -366,3 +366,23 @@ fn visible(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn issues_are_found_in_either_place_whatever_stands_in_the_other() {
+        let issues = json!({"fieldErrors": {}});
+        let check = |body: Value, expected: Option<&Value>| assert_eq!(craftkit_issues(&body), expected, "{body}");
+        check(json!({"issues": issues}), Some(&issues));
+        check(json!({"error": {"issues": issues}}), Some(&issues));
+        check(json!({"error": {"issues": issues}, "issues": null}), Some(&issues));
+        check(json!({"error": {"issues": issues}, "issues": []}), Some(&issues));
+        check(json!({"issues": issues, "error": {"issues": "none"}}), Some(&issues));
+        check(json!({"issues": []}), Some(&json!([])));
+        check(json!({"error": {}}), None);
+    }
+}

@@ -31,6 +31,7 @@ mod load_secrets;
 mod measured;
 mod messages;
 mod middle;
+mod open_points;
 mod partial;
 mod profile;
 mod proof;
