@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hookproof::verdict::Status;
@@ -16,7 +17,7 @@ async fn all_pass(api: Answering, prefix: &str, rules: &[&'static str]) {
     let middle = Middle::start(Plan { api, control: honest() }).await;
     let own = format!("[craftkit]\nbase_url = \"{}", middle.url);
     let target = middle.target_file("").replace(&own, &format!("{own}{prefix}"));
-    let mut arguments = vec!["--settle", "5s", "--run-time", "2min", "--cases", "16"];
+    let mut arguments = vec!["--settle", "5s", "--run-time", "10min", "--cases", "16"];
     arguments.extend(rules.iter().flat_map(|rule| ["--only", rule]));
     let ran = tokio::task::spawn_blocking(move || Ran::check(&target, &arguments)).await.unwrap();
     let judged = ran.report().rules.into_iter().filter(|rule| rule.status != Status::Excluded);
@@ -45,6 +46,24 @@ fn knowing_tokens_late() -> Answering {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_token_may_be_known_a_little_later() {
     all_pass(knowing_tokens_late(), "", &["rndrkit.selective.accepted", "rndrkit.full.accepted"]).await;
+}
+
+/// Answers after a while, as a target at the end of a long line does.
+fn slow() -> Answering {
+    const PAUSE: Duration = Duration::from_millis(200);
+    Arc::new(move |stream: &mut TcpStream, asked: Asked| -> BoxFuture<'_, std::io::Result<bool>> {
+        Box::pin(async move {
+            let answer = asked.honest_answer().await?;
+            tokio::time::sleep(PAUSE).await;
+            stream.write_all(&answer).await.map(|()| false)
+        })
+    })
+}
+
+/// A driven clock may run besides, so that what comes before a window's end must come the earlier the slower the target is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_window_of_a_slow_target_can_be_judged() {
+    all_pass(slow(), "", &["rndrkit.rate.window-not-sliding", "rndrkit.rate.window-reanchors"]).await;
 }
 
 /// Serves hooks below `/eu` only, and renders at `polled` only. The reference behind it names `/v1/renders/…` as the place to poll.

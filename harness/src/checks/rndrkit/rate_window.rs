@@ -23,7 +23,7 @@ use super::{EDGE_MS, WINDOW_MS, text, valid};
 use crate::api::Api;
 use crate::checks::judge::{Judge, RuleJudge, Seen, actual};
 use crate::checks::{Check, Needs, Sabotage};
-use crate::evidence::{Evidence, Exchange};
+use crate::evidence::{ClockKind, Evidence, Exchange};
 use crate::gather::{Domain, DomainWish, Gather, Stop};
 use crate::target::protocol::Method;
 use crate::verdict::Finding;
@@ -261,6 +261,7 @@ async fn gather_window(g: &mut Gather) -> Result<(), Stop> {
             Moment::Now => {}
             Moment::Until(step, ms) => {
                 let Some(first) = first_of(g.evidence(), step) else { return Ok(()) };
+                let ms = if ms == BEFORE_END { ms - taken_ms(g, &first) } else { ms };
                 g.wait_until(&first, ms).await?;
             }
             Moment::After(step, ms) => {
@@ -282,6 +283,17 @@ async fn gather_window(g: &mut Gather) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+/// What a driven clock may have moved by itself since an exchange (ms): as much as real time, if the target is slow enough for that to
+/// use the margin up.
+fn taken_ms(g: &Gather, since: &Exchange) -> u64 {
+    const NS_PER_MS: u64 = 1_000_000;
+    const QUICK_MS: u64 = MARGIN_MS / 4;
+    let now_ms = u64::try_from(g.world().began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let taken_ms = now_ms.saturating_sub(since.start_ns / NS_PER_MS).min(BEFORE_END / 2);
+    // A real clock has moved as much as it shows.
+    if g.evidence().clock == ClockKind::System || taken_ms < QUICK_MS { 0 } else { taken_ms }
 }
 
 async fn send_amount(g: &mut Gather, domain: &mut Domain, label: &str, amount: Amount, limit: usize) -> Vec<Exchange> {
