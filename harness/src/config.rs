@@ -99,7 +99,13 @@ impl TargetConfig {
         }
         for (api, section) in &self.apis {
             for (name, value) in &section.headers {
-                secrets.add(value, &format!("header:{}.{name}", api.name()));
+                let known_as = format!("header:{}.{name}", api.name());
+                secrets.add(value, &known_as);
+                // Behind a scheme such as `Bearer` stands what is secret.
+                let credential = value.expose().split_once(' ').map(|(_, credential)| credential.trim());
+                if let Some(credential) = credential.filter(|_| name.to_ascii_lowercase().ends_with("authorization")) {
+                    secrets.add(&Secret::new(credential), &format!("{known_as}.credential"));
+                }
             }
         }
         secrets
@@ -279,6 +285,14 @@ impl Resolver<'_> {
         let key = |name: &str| format!("{}.{name}", api.name());
         if let Some(base_url) = &raw.base_url {
             self.check_url(&key("base_url"), base_url)?;
+            if check_base(base_url).is_err() {
+                let expected = "a URL to which a path can be added";
+                return Err(self.value(
+                    &key("base_url"),
+                    expected,
+                    "one with a query or a fragment, behind `?` or `#`",
+                ));
+            }
         }
         let headers = raw
             .headers
@@ -349,11 +363,7 @@ impl Resolver<'_> {
             AddressProblem::NotHttp => {
                 self.value(key, "a URL that begins with http:// or https://", &shown_address(text))
             }
-            AddressProblem::NotABase => self.value(
-                key,
-                "a URL to which a path can be added",
-                "one with a query or a fragment, behind `?` or `#`",
-            ),
+            AddressProblem::NotABase => self.value(key, "a URL without a fragment", "one with a fragment, behind `#`"),
             AddressProblem::UserInfo => self.value(
                 key,
                 "a URL without user name and password, which go into `headers`",
@@ -404,9 +414,6 @@ pub fn check_address(text: &str, owned: bool) -> Result<(), AddressProblem> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(AddressProblem::NotHttp);
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(AddressProblem::NotABase);
-    }
     let loopback = match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
@@ -420,8 +427,17 @@ pub fn check_address(text: &str, owned: bool) -> Result<(), AddressProblem> {
     }
 }
 
-/// An address without the user name and password that may stand in it.
+/// Checks that paths can be added to an address.
+///
+/// # Errors
+/// [`AddressProblem::NotABase`].
+pub fn check_base(text: &str) -> Result<(), AddressProblem> {
+    if text.contains(['?', '#']) { Err(AddressProblem::NotABase) } else { Ok(()) }
+}
+
+/// An address without the user name, password, query and fragment that may stand in it.
 pub fn shown_address(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
     text.rfind('@').map_or_else(|| text.to_owned(), |at| format!("…{}", &text[at..]))
 }
 
@@ -432,14 +448,26 @@ fn without_values(error: &toml::de::Error, text: &str) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
     let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
     let begun = before.rsplit('\n').next().unwrap_or_default();
-    // A key is no secret; a value stands behind it.
-    let key = begun.split_once('=').map_or(String::new(), |(key, _)| format!(" (`{}`)", key.trim()));
+    // A key is no secret; a value stands behind it, or on lines of its own.
+    let key = begun.split_once('=').map(|(key, _)| key.trim()).filter(|key| is_bare(key));
+    let key = key.map_or(String::new(), |key| format!(" (`{key}`)"));
     format!("line {line}, column {}{key}: {message}", begun.chars().count() + 1)
 }
 
-/// A message of serde's without the text that it quotes, whose own quotes are escaped.
+/// True for a key without quotes.
+fn is_bare(key: &str) -> bool {
+    key.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
+}
+
+/// A message of serde's without the text or number that it quotes; a text's own quotes are escaped.
 fn without_text(message: &str) -> String {
     const TEXT: &str = "string \"";
+    for number in ["integer `", "floating point `"] {
+        if let Some((before, after)) = message.split_once(number) {
+            let rest = after.split_once('`').map_or("", |(_, rest)| rest);
+            return format!("{before}{}{rest}", number.trim_end_matches(" `"));
+        }
+    }
     let Some(from) = message.find(TEXT).map(|at| at + TEXT.len()) else { return message.to_owned() };
     let mut escaped = false;
     let end = message[from..].find(|character| {
@@ -521,16 +549,20 @@ mod tests {
             format!("headers = \"Authorization: {LEAK} \\\"quoted\\\"\""),
             format!("url = \"u:{LEAK}@127.0.0.1:1\""),
             format!("url = \"http://u:{LEAK}@127.0.0.1:1\""),
+            format!("url = \"ftp://127.0.0.1:1/?token={LEAK}\""),
+            format!("command = [\n  \"--password={LEAK}\", 7]"),
         ] {
             let said = resolve(&format!("[fixtures]\nkind = \"http\"\n{line}\n"), false).unwrap_err();
             assert!(!said.contains(LEAK) && said.contains("staging.toml"), "{said}");
         }
         let said = resolve("[fixtures]\nkind = \"http\"\ntoken = 7\n", false).unwrap_err();
-        assert!(said.contains("line 3, column 9 (`token`)"), "{said}");
+        assert!(said.contains("line 3, column 9 (`token`): invalid type: integer, expected"), "{said}");
     }
 
     #[test]
     fn a_base_url_must_be_one_to_which_paths_can_be_added() {
+        let fixtures = FIXTURES.replace("/_control", "/_control?of=a");
+        assert!(resolve(&fixtures, false).is_ok(), "fixture calls add no path");
         for url in ["http://127.0.0.1:1/?token=abc", "http://127.0.0.1:1/#there"] {
             let said = resolve(&format!("[rndrkit]\nbase_url = \"{url}\"\n{FIXTURES}"), false).unwrap_err();
             assert!(said.contains("rndrkit.base_url") && said.contains('?'), "{said}");

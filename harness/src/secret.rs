@@ -20,9 +20,12 @@ pub const SECRET_LENGTH_MAX: usize = 1024;
 /// The shortest beginning of a secret that is removed where a stored body was cut in the middle of it.
 const CUT_PREFIX_MIN: usize = 6;
 
-/// The part of a spelling (numerator, denominator) that gives the secret away if it stands at its beginning: the rest could be tried
-/// out. Less of it may as well be what a target's tokens have in common with its ids.
-const TELLING: (usize, usize) = (3, 4);
+/// So many bytes at the end of a spelling, and no more than an eighth of it, may be missing where a text breaks off: they could be tried
+/// out. With more missing, or where a text goes on, it may as well be an id that begins like the secret.
+const MISSING_MAX: usize = 4;
+
+/// What tokens and secrets begin with, which everybody knows.
+const PREFIXES: [&str; 2] = ["rk_wh_", "whsec_"];
 
 /// A value that must appear in no output. It has no `Display`, and its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -67,8 +70,9 @@ impl SecretBook {
             };
             self.spellings.entry(spelling).or_insert(place);
         }
-        for ending in endings(value) {
-            self.spellings.entry(ending.to_owned()).or_insert(format!("<{name} without its prefix>"));
+        let random = PREFIXES.iter().find_map(|prefix| value.strip_prefix(prefix));
+        if let Some(random) = random.filter(|random| random.len() >= SECRET_LENGTH_MIN) {
+            self.spellings.entry(random.to_owned()).or_insert(format!("<{name} without its prefix>"));
         }
     }
 
@@ -226,8 +230,10 @@ impl SecretFilter {
                 let spelling = self.spellings[*number].as_bytes();
                 let length =
                     rest.iter().zip(spelling).take_while(|(one, other)| one.eq_ignore_ascii_case(other)).count();
-                (TELLING.1 * length >= TELLING.0 * spelling.len())
-                    .then(|| (self.whole_characters(*number, length), *number))
+                let missing = spelling.len() - length;
+                let goes_on = rest.get(length).is_some_and(|byte| goes_on(*byte));
+                let cut = missing <= MISSING_MAX.min(spelling.len() / 8) && !goes_on;
+                (missing == 0 || cut).then(|| (self.whole_characters(*number, length), *number))
             };
             // Of equals the first: it is the whole of the shorter one.
             let most = |best: (usize, usize), next: (usize, usize)| if next.0 > best.0 { next } else { best };
@@ -249,7 +255,7 @@ impl SecretFilter {
         let (spelling, place) = (&self.spellings[pattern], &self.places[pattern]);
         let plain = !place.contains(' ');
         if said.len() < spelling.len() {
-            // How much it was is said, so that different texts stay different.
+            // How much it was is said, so that different texts stay different but for their case.
             Cow::Owned(format!("{} cut to {}>", place.trim_end_matches('>'), said.len()))
         } else if plain && spelling.as_bytes() != said {
             Cow::Owned(format!("{} in another case>", place.trim_end_matches('>')))
@@ -301,10 +307,9 @@ impl SecretFilter {
     }
 }
 
-/// What follows a prefix such as `rk_wh_`, which everybody knows: all that comes after a mark and is most of the value.
-fn endings(value: &str) -> impl Iterator<Item = &str> {
-    let after = value.match_indices(|character: char| character.is_ascii_punctuation()).map(|(at, _)| &value[at + 1..]);
-    after.filter(|ending| ending.len() >= SECRET_LENGTH_MIN && 2 * ending.len() > value.len())
+/// True if a token or an id may go on with this byte.
+fn goes_on(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || !byte.is_ascii()
 }
 
 /// Every spelling of a value that is searched for, in either case of its letters, with the encoding's name (empty for the plain value).
@@ -476,7 +481,8 @@ mod tests {
         let filter = book.filter();
         let check = |text: &str, expected: &str| assert_eq!(filter.text(text), expected);
         check("alike-alike-longer", "<long>");
-        check("alike-alike-longed", "<long cut to 17>d");
+        check("alike-alike-longed", "<short>-longed");
+        check("alike-alike-longe", "<long cut to 17>");
         check("alike-alike-alike-alikeé", "<short>-<short>é");
         check("like-alike-longer", "l<inner>ger");
         check("é", "é");
@@ -490,15 +496,30 @@ mod tests {
         let filter = book.filter();
         let check = |text: &str, expected: &str| assert_eq!(filter.text(text), expected);
         check("/rk_wh_0123456789abcdefghi", "/<token:d1.1 cut to 25>");
-        check("RK_WH_0123456789abcdefghi0", "<token:d1.1 cut to 25>0");
-        check("rk_wh_0123456789abcd!", "<token:d1.1 cut to 20>!");
-        check("rk_wh_0123456789abc!", "rk_wh_0123456789abc!");
-        check("hinter-den-Bäume", "<secret:t1 cut to 17>");
+        check("RK_WH_0123456789abcdefgh \"", "<token:d1.1 cut to 24> \"");
+        check("rk_wh_0123456789abcdefg!", "<token:d1.1 cut to 23>!");
+        check("rk_wh_0123456789abcdef!", "rk_wh_0123456789abcdef!");
+        check("hinter-den-Bäumen-", "<secret:t1 cut to 19>");
+        // Where the text goes on it is another one.
+        check("rk_wh_0123456789abcdefghi0", "rk_wh_0123456789abcdefghi0");
+        check("rk_wh_0123456789abcdefghi-", "rk_wh_0123456789abcdefghi-");
         check(&hex::encode("rk_wh_0123456789abcdefghi"), "<token:d1.1 as hex cut to 50>");
         check("no token 0123456789ABCDEFGHIJ", "no token <token:d1.1 without its prefix>");
         check("0123456789abcdefghi", "<token:d1.1 without its prefix cut to 19>");
-        // What two bytes of a character have in common is not a character.
-        check("hinter-den-Bäumen-à", "<secret:t1 cut to 19>à");
+        check("hinter-den-Bäumen-à", "hinter-den-Bäumen-à");
+    }
+
+    #[test]
+    fn an_id_that_begins_like_a_secret_is_no_secret() {
+        let mut book = SecretBook::default();
+        // Two UUIDs of version 7, made one after the other, and one that is followed by a secret.
+        book.add(&Secret::new("019aa8f5-1c00-7000-8a3b-2c00e66f0916"), "inbound-token:t1");
+        book.add(&Secret::new("019aa8f5-1c00-7000-8a3b-2c00e66f0917.0123456789"), "token:d1.1");
+        let filter = book.filter();
+        let check = |text: &str, expected: &str| assert_eq!(filter.text(text), expected);
+        check("/019aa8f5-1c00-7000-8a3b-2c00e66f0918/", "/019aa8f5-1c00-7000-8a3b-2c00e66f0918/");
+        check("/019aa8f5-1c00-7000-8a3b-2c00e66f0917/", "/019aa8f5-1c00-7000-8a3b-2c00e66f0917/");
+        check("/019aa8f5-1c00-7000-8a3b-2c00e66f0916/", "/<inbound-token:t1>/");
         check("é", "é");
     }
 

@@ -127,7 +127,8 @@ fn craftkit_codes(body: &Value) -> impl Iterator<Item = &str> {
 /// The `issues` of a CraftKit error body, at the top level or inside `error`; if both have some, the ones of the documented form.
 pub fn craftkit_issues(body: &Value) -> Option<&Value> {
     let found = || [body.get("issues"), body.pointer("/error/issues")].into_iter().flatten();
-    found().find(|issues| issues.is_object()).or_else(|| found().next())
+    let documented = found().find(|issues| issues.get("fieldErrors").is_some_and(Value::is_object));
+    documented.or_else(|| found().find(|issues| issues.is_object())).or_else(|| found().next())
 }
 
 /// Reads evidence and collects findings.
@@ -382,6 +383,7 @@ mod tests {
         check(json!({"error": {"issues": issues}, "issues": null}), Some(&issues));
         check(json!({"error": {"issues": issues}, "issues": []}), Some(&issues));
         check(json!({"issues": issues, "error": {"issues": "none"}}), Some(&issues));
+        check(json!({"issues": {}, "error": {"issues": issues}}), Some(&issues));
         check(json!({"issues": []}), Some(&json!([])));
         check(json!({"error": {}}), None);
     }

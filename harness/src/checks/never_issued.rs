@@ -4,8 +4,14 @@ use rand::{Rng, RngExt as _};
 use uuid::Uuid;
 
 /// A value of a live token's form that was never issued: every letter and digit drawn anew, but for a prefix and, in a UUID, the
-/// digits that say which kind of UUID it is. Nothing in it tells whose token it was made from.
+/// digits that say which kind of UUID it is.
 pub(super) fn never_issued(rng: &mut impl Rng, live: &str) -> String {
+    const DRAWS_MAX: usize = 8;
+    let drawn = (0..DRAWS_MAX).map(|_| drawn(rng, live)).find(|drawn| drawn != live);
+    drawn.unwrap_or_else(|| format!("{live}-never-issued"))
+}
+
+fn drawn(rng: &mut impl Rng, live: &str) -> String {
     /// Positions of the version's and the variant's digit in a hyphenated UUID, RFC 9562 section 4.
     const KINDS: [usize; 2] = [14, 19];
     let is_uuid = Uuid::try_parse(live).is_ok();
@@ -31,7 +37,7 @@ fn prefix(live: &str) -> usize {
     let mark = || {
         let at = live.find(|character: char| !character.is_ascii_alphabetic())?;
         let is_mark = live.as_bytes()[at].is_ascii_punctuation();
-        (is_mark && at <= LETTERS_MAX).then_some(at + 1)
+        (is_mark && at <= LETTERS_MAX && 2 * (at + 1) <= live.len()).then_some(at + 1)
     };
     underscore.or_else(mark).unwrap_or(0)
 }
@@ -58,6 +64,7 @@ mod tests {
     #[test]
     fn a_token_keeps_its_form_and_nothing_else() {
         check("rk_wh_0123456789abcdef0123456789abcdef", "rk_wh_");
+        check("hook-001", "");
         check("whk.4370ec7d8811~d94d9e1eeb5d1c2d85bdfbea9e42523e", "whk.");
         check("GgHhIiJjKkLlMm_NnOoPpQq", "");
         check("4370ec7d.8811d94d9e1eeb5d1c2d85bd", "");

@@ -57,14 +57,15 @@ fn audit(args: &AuditArgs, interrupt: &Interrupt) -> Result<Exit, CommandError> 
         outputs.push((files.open(REPORT, &output.path)?, output));
     }
     let audited = audit_files(&args.files, &options, &|| interrupt.borrow().is_some())?;
-    if let (Some(target), [log]) = (&args.convert, args.files.as_slice()) {
-        convert::convert(log, &options.format, target)?;
-    }
+    let converted = match (&args.convert, args.files.as_slice()) {
+        (Some(target), [log]) => convert::convert(log, &options.format, target).map(drop),
+        _ => Ok(()),
+    };
     let manner = Manner { color: is_colored(args.color), quiet: args.quiet, verbose: false };
     print(&text::render(&audited, manner));
     let exit = exit::of_audit(&audited, args.allow_incomplete);
     let lost = outputs.into_iter().filter_map(|(file, output)| report(file, output, &audited, &mut files).err());
-    Ok(unless_lost(exit, lost))
+    Ok(unless_lost(unless_lost(exit, lost), converted.err()))
 }
 
 fn options(args: &AuditArgs) -> Result<Options, CommandError> {

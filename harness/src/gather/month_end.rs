@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 use super::Gather;
 use crate::evidence::ClockKind;
 
-/// A check that begins earlier before the end of a month waits for it: as long as one takes whose answers are slow.
+/// A check that begins earlier before the end of a month, the settle time not counted, waits for it: as long as one takes whose answers
+/// are slow.
 const CLEAR: Duration = Duration::from_secs(60);
 /// Time zones are this many milliseconds apart, or a multiple of it.
 const ZONE_STEP_MS: i64 = 15 * 60 * 1000;
@@ -22,20 +23,20 @@ impl Gather {
     /// left it, and a month's end is met there by chance only.
     pub async fn keep_clear_of_month_end(&self) {
         if self.evidence.clock == ClockKind::System
-            && let Some(wait) = wait_from(Timestamp::now())
+            && let Some(wait) = wait_from(Timestamp::now(), CLEAR + self.world.settle)
         {
             tokio::time::sleep(wait).await;
         }
     }
 }
 
-/// How long to wait from an instant, if a month may end somewhere within [`CLEAR`] after it. Pure.
-fn wait_from(now: Timestamp) -> Option<Duration> {
+/// How long to wait from an instant, if a month may end somewhere within `clear` after it, a quarter of an hour at most. Pure.
+fn wait_from(now: Timestamp, clear: Duration) -> Option<Duration> {
     let now_ms = now.as_millisecond();
     let midnight_ms = now_ms - now_ms.rem_euclid(ZONE_STEP_MS) + ZONE_STEP_MS;
     let wait = Duration::from_millis(u64::try_from(midnight_ms - now_ms).ok()?);
     // A little more: the target's clock need not agree with this one to the second.
-    (wait <= CLEAR && is_a_month_s_first_midnight(midnight_ms)).then_some(wait + Duration::from_secs(1))
+    (wait <= clear && is_a_month_s_first_midnight(midnight_ms)).then_some(wait + Duration::from_secs(1))
 }
 
 /// True if it is the beginning of a month in some time zone.
@@ -55,7 +56,7 @@ mod tests {
     #[track_caller]
     fn check(now: &str, expected_s: Option<u64>) {
         let now: Timestamp = now.parse().unwrap();
-        assert_eq!(wait_from(now), expected_s.map(Duration::from_secs), "{now}");
+        assert_eq!(wait_from(now, CLEAR), expected_s.map(Duration::from_secs), "{now}");
     }
 
     #[test]

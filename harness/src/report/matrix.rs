@@ -54,7 +54,7 @@ impl Matrix {
     }
 
     fn interrupted(&self) -> String {
-        format!("interrupted: {} more deviations were not tried to the end", self.untried)
+        format!("interrupted: not tried to the end: {}", self.untried)
     }
 }
 

@@ -293,11 +293,9 @@ fn base_url(api: Api, section: Option<&ApiConfig>, hello: &Hello, owned: bool) -
     match (endpoint, section) {
         (Some(endpoint), _) => {
             let url = endpoint.base_url.clone();
-            config::check_address(&url, owned).map_err(|problem| OpenError::Address {
-                api: api.name(),
-                url: config::shown_address(&url),
-                problem,
-            })?;
+            config::check_address(&url, owned)
+                .and_then(|()| config::check_base(&url))
+                .map_err(|problem| OpenError::Address { api: api.name(), url: config::shown_address(&url), problem })?;
             Ok(Some(url))
         }
         (None, Some(_)) => Err(OpenError::NoBaseUrl(api.name())),

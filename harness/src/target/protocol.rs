@@ -169,6 +169,8 @@ pub struct InspectedDomain {
 pub struct InspectedRender {
     /// The version of the template that it was started with.
     pub version: u64,
+    /// Its data as stored.
+    pub data: serde_json::Value,
 }
 
 /// Answer to `clock.advance`.

@@ -176,7 +176,7 @@ async fn gather_outgoing(g: &mut Gather) -> Result<(), Stop> {
     for bound in [g.world().settle, TIME_MAX] {
         let sent = send_fresh(g, &template).await;
         let Some(id) = id_of(&sent) else { return Ok(()) };
-        if let Some(keyless) = poll(g, &sent).await {
+        if let Some(keyless) = poll(g, &sent, &template).await {
             let poll = with_key(keyless.label(POLL), &template);
             // Where polls fail, which other rules are about, waiting for the end would only take time.
             g.repeated(poll, TIME_MAX, |exchange| has_ended(exchange).is_some() || !exchange.is(POLLED)).await;

@@ -92,7 +92,7 @@ async fn gather_poll(g: &mut Gather) -> Result<(), Stop> {
     let stranger = g.template(&example_manifest(), json!({})).await?;
     let body = fresh_body(g);
     let accepted = send_first(g, hook("accepted", &template, body)).await;
-    let Some(keyless) = poll(g, &accepted).await else { return Ok(()) };
+    let Some(keyless) = poll(g, &accepted, &template).await else { return Ok(()) };
     g.send(with_key(keyless.clone().label("own-key"), &template)).await;
     if stranger.project != template.project {
         g.send(with_key(keyless.clone().label("foreign-key"), &stranger)).await;
@@ -106,16 +106,17 @@ async fn gather_poll(g: &mut Gather) -> Result<(), Stop> {
 
 /// A poll without a key for the render of an accepted request: path and query of its `pollUrl` at the origin of the base URL, so
 /// that no key ever goes elsewhere. A `pollUrl` that is no URL is judged elsewhere; the documented path by the `id` stands in for it.
-pub(crate) async fn poll(g: &mut Gather, accepted: &Exchange) -> Option<Request> {
+pub(crate) async fn poll(g: &mut Gather, accepted: &Exchange, template: &Template) -> Option<Request> {
     let body = accepted.json()?;
     let base_url = g.world().clients.get(&Api::Craftkit)?.base_url();
     let (path, place) = poll_path(base_url, &body)?;
     let mut request = Request::new("poll", Api::Craftkit, "GET", path);
     if place == Place::Outside {
         // Something in front of the target may add the base URL's path, which the target then knows nothing of.
-        request.from_origin = true;
-        let found = g.send(request.clone().label("poll/place")).await;
-        request.from_origin = !found.is(NOWHERE);
+        let looked = with_key(request.clone().label("poll/place"), template);
+        let below = looked.clone().label("poll/place-below");
+        request.from_origin =
+            !g.send(Request { from_origin: true, ..looked }).await.is(NOWHERE) || g.send(below).await.is(NOWHERE);
     }
     Some(request)
 }

@@ -157,7 +157,7 @@ async fn poll_all(g: &mut Gather, template: &Template) {
 }
 
 async fn poll_with_key(g: &mut Gather, template: &Template, label: &str, accepted: &Exchange) {
-    if let Some(request) = poll(g, accepted).await {
+    if let Some(request) = poll(g, accepted, template).await {
         g.send(with_key(request.label(label), template)).await;
     }
 }

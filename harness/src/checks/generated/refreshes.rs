@@ -50,7 +50,7 @@ pub(super) const REFRESHES: Check = Check {
         QUOTA,
     ],
     needs: Needs::fixtures(Api::Rndrkit, &[Method::DomainCreate]).generated().alone(),
-    gather: |g| Box::pin(gather::<Refreshes>(g)),
+    gather: |g| Box::pin(gather_interleavings(g)),
     judge: |evidence| judge::<Refreshes>(&REFRESHES, evidence),
     sabotages: &[
         Sabotage { defect: "serves an eleventh request", turns_red: &[TEN], apply: |seen| turn(seen, 429, 200, TEN) },
@@ -148,6 +148,11 @@ impl Property for Refreshes {
         }
         judge.findings()
     }
+}
+
+async fn gather_interleavings(g: &mut Gather) -> Result<(), Stop> {
+    g.keep_clear_of_month_end().await;
+    gather::<Refreshes>(g).await
 }
 
 /// A sequence under way.

@@ -129,7 +129,7 @@ fn judge_concurrent(evidence: &Evidence) -> Vec<Finding> {
     let rule = judge.rule(CEILING);
     match outcome {
         Ceiling::Holds => rule.that(true, expected, found, first),
-        Ceiling::Exceeded(_) if within_ms >= RENDER_MS => rule.not_applicable(format!(
+        Ceiling::Exceeded(_) if within_ms >= RENDER_MS => rule.inconclusive(format!(
             "single requests show a charge only after {within_ms} ms, in which a renderer may have rendered and charged, too; {found}"
         )),
         Ceiling::Exceeded(seen) => rule.that(false, expected, found, Some(seen.at)),

@@ -57,7 +57,8 @@ const USE: Check = Check {
 
 /// As if nothing had been charged.
 fn serve(evidence: &mut Evidence, refreshes: &str, looks: &str) {
-    let ours = |exchange: &&mut Exchange| exchange.label == refreshes || exchange.label == looks;
+    let now = format!("{refreshes}/now");
+    let ours = |exchange: &&mut Exchange| [refreshes, &now, looks].contains(&exchange.label.as_str());
     let mut changed = 0;
     for exchange in evidence.exchanges.iter_mut().filter(ours) {
         exchange.response = Some(crate::evidence::Response::json_of(200, &json!({"message": text::QUEUED})));
@@ -74,21 +75,34 @@ async fn gather_use(g: &mut Gather) -> Result<(), Stop> {
     let mut neighbour = g.domain(few.clone()).await?;
     let mut list = g.domain(few.clone()).await?;
     while_served(g, LEFT, || valid("list", &mut list)).await;
+    look_at_once(g, "list", "list/now", &mut list).await;
     let mut full = g.domain(few.pages(LEFT)).await?;
     let whole = refresh("full", &full.tokens[0], &everything());
     while_served(g, LEFT, || whole.clone()).await;
+    look_at_once(g, "full", "full/now", &mut full).await;
     if g.world().methods.contains(&Method::DomainInspect) {
         g.inspect_domain("full/queued", &full).await?;
     }
     let settle = g.world().settle;
     let mut open = vec![("list/look", &mut list), ("full/look", &mut full)];
-    for (refreshes, look) in [("list", "list/look"), ("full", "full/look")] {
-        let all_served = g.evidence().step(refreshes).all(|(_, exchange)| is_served(exchange));
+    for (steps, look) in [(["list", "list/now"], "list/look"), (["full", "full/now"], "full/look")] {
+        let all_served = steps.iter().all(|step| all_served(g.evidence(), step));
         open.retain(|(label, _)| *label != look || all_served);
     }
     g.rounds(LOOKS, settle, |last| looks(&mut open, last)).await;
     g.send(valid("neighbour", &mut neighbour)).await;
     Ok(())
+}
+
+/// Asks whether what was accepted is charged already, before a renderer can have been at work for long.
+async fn look_at_once(g: &mut Gather, refreshes: &str, label: &str, domain: &mut Domain) {
+    if all_served(g.evidence(), refreshes) {
+        g.send(valid(label, domain)).await;
+    }
+}
+
+fn all_served(evidence: &Evidence, label: &str) -> bool {
+    evidence.step(label).all(|(_, exchange)| is_served(exchange))
 }
 
 async fn while_served(g: &mut Gather, count: usize, mut next: impl FnMut() -> Request) {
@@ -126,18 +140,29 @@ fn charged(series: &[Seen<'_>], refusal: Refusal<'_>) -> Charged {
     }
 }
 
+/// True if the refusal came right after what used the renders up, sooner than most renderers are done.
+fn is_charged_at_once(series: &[Seen<'_>]) -> bool {
+    const SOON_NS: u64 = 250_000_000;
+    let accepted = leading(series);
+    let (Some(last), Some(refused)) = (accepted.checked_sub(1).and_then(|at| series.get(at)), series.get(accepted))
+    else {
+        return false;
+    };
+    accepted <= LEFT && refused.exchange.end_ns.saturating_sub(last.exchange.start_ns) < SOON_NS
+}
+
 fn judge_use(evidence: &Evidence) -> Vec<Finding> {
     let mut judge = Judge::new(evidence);
     let refusal = refusal(&judge, "used-up");
     let enforced = is_refused(&judge, "used-up", refusal);
-    let list = [judge.all("list"), judge.all("list/look")].concat();
-    let full = [judge.all("full"), judge.all("full/look")].concat();
+    let list = [judge.all("list"), judge.all("list/now"), judge.all("list/look")].concat();
+    let full = [judge.all("full"), judge.all("full/now"), judge.all("full/look")].concat();
     let (list_charged, full_charged) = (charged(&list, refusal), charged(&full, refusal));
     let known = queued_paths(evidence, "full/queued").is_none_or(|paths| !paths.is_empty());
     let kinds = [("lists", &list, &list_charged, &full, true), ("full refreshes", &full, &full_charged, &list, known)];
     for (what, series, own, other, known) in kinds {
         // What is charged once rendered may take longer for one kind than for the other.
-        let other_at_once = matches!(charged(other, refusal), Charged::Yes) && leading(other) <= LEFT;
+        let other_at_once = matches!(charged(other, refusal), Charged::Yes) && is_charged_at_once(other);
         let rule = judge
             .rule(USES_UP)
             .provided(enforced, "a domain with no renders left was not refused for that")

@@ -121,6 +121,7 @@ async fn gather_documented_outcomes(g: &mut Gather) -> Result<(), Stop> {
         ("starter", DomainWish::default().plan("starter")),
         ("quota", DomainWish::default().quota(5, 5)),
     ];
+    g.keep_clear_of_month_end().await;
     for (label, wish) in wishes {
         let mut domain = g.domain(wish).await?;
         g.send(valid(label, &mut domain)).await;

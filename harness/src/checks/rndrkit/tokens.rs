@@ -278,9 +278,16 @@ async fn gather_shown_once(g: &mut Gather) -> Result<(), Stop> {
     Ok(())
 }
 
-fn judge_shown_once(evidence: &Evidence) -> Vec<Finding> {
-    // Evidence holds a secret's name wherever the target gave its value out, in whatever encoding.
+/// Where a text shows a token's value. Evidence holds a secret's name wherever the target gave its value out, in whatever encoding; that
+/// of a part of it is none.
+fn first_value(text: &str) -> Option<usize> {
     const MARK: &str = "<token:";
+    let is_whole =
+        |(at, _): &(usize, &str)| !text[*at..].split('>').next().is_some_and(|name| name.contains(" cut to "));
+    text.match_indices(MARK).find(is_whole).map(|(at, _)| at)
+}
+
+fn judge_shown_once(evidence: &Evidence) -> Vec<Finding> {
     const EXCERPT_MAX: usize = 40;
     let mut judge = Judge::new(evidence);
     let rule = "rndrkit.tokens.shown-once";
@@ -288,7 +295,7 @@ fn judge_shown_once(evidence: &Evidence) -> Vec<Finding> {
     match evidence.fixture("inspection").and_then(|call| call.result.as_ref()).map(Value::to_string) {
         None => judge.rule(rule).inconclusive("the domain was not inspected"),
         Some(text) => {
-            let shown = text.find(MARK).map(|found| text[found..].chars().take(EXCERPT_MAX).collect::<String>());
+            let shown = first_value(&text).map(|found| text[found..].chars().take(EXCERPT_MAX).collect::<String>());
             let actual = match &shown {
                 Some(excerpt) => format!("`domain.inspect` shows one: `{excerpt}…`"),
                 None => "`domain.inspect` shows none".to_owned(),
@@ -302,7 +309,7 @@ fn judge_shown_once(evidence: &Evidence) -> Vec<Finding> {
             continue;
         };
         let (Body::Text(body) | Body::Base64(body) | Body::Cut { first: body, .. }) = &response.body;
-        let (found, shows) = (actual(exchange), body.contains(MARK));
+        let (found, shows) = (actual(exchange), first_value(body).is_some());
         if matches!(response.body, Body::Cut { .. }) && !shows {
             judge.rule(rule).inconclusive(format!("only the beginning was kept: {found}"));
         } else {

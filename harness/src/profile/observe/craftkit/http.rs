@@ -57,7 +57,7 @@ async fn gather_http(g: &mut Gather) -> Result<(), Stop> {
     g.send(preflight).await;
     let polled = hook("polled", &template, fresh_body(g));
     let accepted = g.send(polled).await;
-    if let Some(request) = poll(g, &accepted).await {
+    if let Some(request) = poll(g, &accepted, &template).await {
         g.send(request.label("poll-unauthorized")).await;
     }
     let burst: Vec<Request> = (0..BURST).map(|_| hook("rate-limit", &template, fresh_body(g))).collect();
