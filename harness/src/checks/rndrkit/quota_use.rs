@@ -75,11 +75,12 @@ async fn gather_use(g: &mut Gather) -> Result<(), Stop> {
     let mut neighbour = g.domain(few.clone()).await?;
     let mut list = g.domain(few.clone()).await?;
     while_served(g, LEFT, || valid("list", &mut list)).await;
-    look_at_once(g, "list", "list/now", &mut list).await;
+    look_at_once(g, "list", valid("list/now", &mut list)).await;
     let mut full = g.domain(few.pages(LEFT)).await?;
     let whole = refresh("full", &full.tokens[0], &everything());
     while_served(g, LEFT, || whole.clone()).await;
-    look_at_once(g, "full", "full/now", &mut full).await;
+    // No list: one more of those, and the looks that follow would use the renders up by themselves.
+    look_at_once(g, "full", whole.clone().label("full/now")).await;
     if g.world().methods.contains(&Method::DomainInspect) {
         g.inspect_domain("full/queued", &full).await?;
     }
@@ -95,9 +96,9 @@ async fn gather_use(g: &mut Gather) -> Result<(), Stop> {
 }
 
 /// Asks whether what was accepted is charged already, before a renderer can have been at work for long.
-async fn look_at_once(g: &mut Gather, refreshes: &str, label: &str, domain: &mut Domain) {
+async fn look_at_once(g: &mut Gather, refreshes: &str, look: Request) {
     if all_served(g.evidence(), refreshes) {
-        g.send(valid(label, domain)).await;
+        g.send(look).await;
     }
 }
 
