@@ -1,16 +1,18 @@
 //! The target file, read once and resolved: the only module that reads the environment and files of the user.
 
+mod address;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
-use url::Url;
 
 use crate::api::Api;
 use crate::known::{self, EntryProblem, KnownFailure};
 use crate::runner::select::Exclusion;
 use crate::secret::{SECRET_LENGTH_MIN, Secret, SecretBook};
+pub use address::{AddressProblem, check_address, check_base, shown_address};
 
 /// The name of the target file that is used without being named, if it is there.
 pub const DEFAULT_FILE: &str = "hookproof.toml";
@@ -284,15 +286,8 @@ impl Resolver<'_> {
     fn api(&self, api: Api, raw: RawApi) -> Result<ApiConfig, ConfigError> {
         let key = |name: &str| format!("{}.{name}", api.name());
         if let Some(base_url) = &raw.base_url {
-            self.check_url(&key("base_url"), base_url)?;
-            if check_base(base_url).is_err() {
-                let expected = "a URL to which a path can be added";
-                return Err(self.value(
-                    &key("base_url"),
-                    expected,
-                    "one with a query or a fragment, behind `?` or `#`",
-                ));
-            }
+            let checked = check_address(base_url, self.owned).and_then(|()| check_base(base_url));
+            checked.map_err(|problem| self.refused(&key("base_url"), base_url, problem))?;
         }
         let headers = raw
             .headers
@@ -321,7 +316,7 @@ impl Resolver<'_> {
             RawKind::Http => {
                 let url =
                     raw.url.ok_or_else(|| self.value("fixtures.url", "the URL of the control plane", "nothing"))?;
-                self.check_url("fixtures.url", &url)?;
+                check_address(&url, self.owned).map_err(|problem| self.refused("fixtures.url", &url, problem))?;
                 let token = raw.token.ok_or_else(|| self.value("fixtures.token", "the control token", "nothing"))?;
                 Ok(FixturesConfig::Http { url, token: self.secret("fixtures.token", token)? })
             }
@@ -358,21 +353,25 @@ impl Resolver<'_> {
         Ok(Secret::new(value))
     }
 
-    fn check_url(&self, key: &str, text: &str) -> Result<(), ConfigError> {
-        check_address(text, self.owned).map_err(|problem| match problem {
+    fn refused(&self, key: &str, text: &str, problem: AddressProblem) -> ConfigError {
+        match problem {
             AddressProblem::NotHttp => {
                 self.value(key, "a URL that begins with http:// or https://", &shown_address(text))
             }
-            AddressProblem::NotABase => self.value(key, "a URL without a fragment", "one with a fragment, behind `#`"),
             AddressProblem::UserInfo => self.value(
                 key,
                 "a URL without user name and password, which go into `headers`",
                 "one with them, which every report would show",
             ),
+            AddressProblem::NotABase => self.value(
+                key,
+                "a URL to which a path can be added",
+                "one with a query or a fragment, behind `?` or `#`",
+            ),
             AddressProblem::NotLoopback(host) => {
                 ConfigError::NotLoopback { path: self.path.to_owned(), key: key.to_owned(), host }
             }
-        })
+        }
     }
 
     fn value(&self, key: &str, expected: &str, found: &str) -> ConfigError {
@@ -383,62 +382,6 @@ impl Resolver<'_> {
             found: found.to_owned(),
         }
     }
-}
-
-/// What is wrong with the address of a target.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum AddressProblem {
-    /// No HTTP URL.
-    #[error("expected a URL that begins with http:// or https://")]
-    NotHttp,
-    /// Somebody's name and password, which every report would show.
-    #[error("expected a URL without user name and password, found one with them; give them as a header")]
-    UserInfo,
-    /// No path can be added to it.
-    #[error("expected a URL to which a path can be added, found one with a query or a fragment, behind `?` or `#`")]
-    NotABase,
-    /// Somewhere else than this machine.
-    #[error("expected a loopback address, found {0}; give --i-own-this-target if it is yours")]
-    NotLoopback(String),
-}
-
-/// Checks a base URL: HTTP, and loopback unless the user owns the target.
-///
-/// # Errors
-/// [`AddressProblem`].
-pub fn check_address(text: &str, owned: bool) -> Result<(), AddressProblem> {
-    let url = Url::parse(text).map_err(|_| AddressProblem::NotHttp)?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(AddressProblem::UserInfo);
-    }
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(AddressProblem::NotHttp);
-    }
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => return Err(AddressProblem::NotHttp),
-    };
-    if loopback || owned {
-        Ok(())
-    } else {
-        Err(AddressProblem::NotLoopback(url.host_str().unwrap_or_default().to_owned()))
-    }
-}
-
-/// Checks that paths can be added to an address.
-///
-/// # Errors
-/// [`AddressProblem::NotABase`].
-pub fn check_base(text: &str) -> Result<(), AddressProblem> {
-    if text.contains(['?', '#']) { Err(AddressProblem::NotABase) } else { Ok(()) }
-}
-
-/// An address without the user name, password, query and fragment that may stand in it.
-pub fn shown_address(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    text.rfind('@').map_or_else(|| text.to_owned(), |at| format!("…{}", &text[at..]))
 }
 
 /// What the parser has to say, and where; not the line itself nor a text found there, since either may be a secret.
