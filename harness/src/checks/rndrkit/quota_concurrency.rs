@@ -31,6 +31,11 @@ const VOLLEY: Volley = Volley { size: LIMIT - 1, overlap_over: LEFT, follow_up: 
 /// A renderer may be done in this time, if it is a stub. What is seen charged sooner was charged on acceptance.
 const RENDER_MS: u64 = 25;
 
+/// Pairs of single requests, each for a domain with one render left, that look again how soon a charge shows: on a busy machine answers
+/// are late now and then, and as many are sent wherever it is, so that two runs with one seed send the same.
+const PAIR: &str = "pair";
+const PAIRS: usize = 8;
+
 /// Rows of single requests that must show the charge; one could be a coincidence with a fast renderer.
 const ROWS: [&str; 3] = ["row-1", "row-2", "row-3"];
 
@@ -45,6 +50,7 @@ const CONCURRENT: Check = Check {
             defect: "reads what is used, decides, and adds to it later",
             turns_red: &[CEILING],
             apply: |evidence| {
+                answer_soon(evidence);
                 let served = Response::json_of(200, &json!({"message": text::QUEUED}));
                 change_first(evidence, "volley-2", |exchange| !is_served(exchange), &served);
             },
@@ -52,10 +58,26 @@ const CONCURRENT: Check = Check {
         Sabotage {
             defect: "loses charges of requests that arrive at once",
             turns_red: &[CEILING],
-            apply: |evidence| evidence.answer("volley-5/after", 200, &json!({"message": text::QUEUED})),
+            apply: |evidence| {
+                answer_soon(evidence);
+                evidence.answer("volley-5/after", 200, &json!({"message": text::QUEUED}));
+            },
         },
     ],
 };
+
+/// As if the machine had nothing else to do when the list was charged.
+fn answer_soon(evidence: &mut Evidence) {
+    const ANSWER_NS: u64 = 1_000_000;
+    let mut at_ns = None;
+    for label in ["long-list", "after-list"] {
+        evidence.edit(label, |exchange| {
+            exchange.start_ns = at_ns.unwrap_or(exchange.start_ns);
+            exchange.end_ns = exchange.start_ns + ANSWER_NS;
+            at_ns = Some(exchange.end_ns);
+        });
+    }
+}
 
 async fn gather_concurrent(g: &mut Gather) -> Result<(), Stop> {
     g.keep_clear_of_month_end().await;
@@ -72,6 +94,12 @@ async fn gather_concurrent(g: &mut Gather) -> Result<(), Stop> {
     let list = urls(&domain.fresh_pages(LIST_MAX));
     g.send(refresh("long-list", &domain.tokens[0], &list)).await;
     g.send(valid("after-list", &mut domain)).await;
+    for _ in 0..PAIRS {
+        let mut domain = g.domain(DomainWish::default().quota(0, 1)).await?;
+        for _ in 0..2 {
+            g.send(valid(PAIR, &mut domain)).await;
+        }
+    }
     if !charges_at_once(&Judge::new(g.evidence())) {
         return Ok(());
     }
@@ -88,7 +116,10 @@ fn charges_at_once(judge: &Judge<'_>) -> bool {
     };
     // A long list takes a renderer longer than one page does.
     let list = judge.one("long-list").is_some_and(|seen| is_served(seen.exchange));
-    ROWS.iter().all(exact) && list && is_refused(judge, "after-list", refusal)
+    let pairs = judge.all(PAIR);
+    let mut seconds = pairs.iter().skip(1).step_by(2);
+    let pairs_exact = seconds.all(|seen| refusal.read(seen.exchange) == Answer::Refused);
+    ROWS.iter().all(exact) && list && is_refused(judge, "after-list", refusal) && pairs_exact
 }
 
 /// The shortest time (ms) in which single requests showed a charge, from sending the last one that was served to the answer that
@@ -99,7 +130,9 @@ fn charged_within_ms(judge: &Judge<'_>) -> u64 {
         let series = judge.all(row);
         Some((*series.get(LEFT - 1)?, *series.get(LEFT)?))
     });
-    let pairs = rows.chain(judge.one("long-list").zip(judge.one("after-list")));
+    let more = judge.all(PAIR);
+    let more = more.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+    let pairs = rows.chain(judge.one("long-list").zip(judge.one("after-list"))).chain(more);
     let took =
         |(served, refused): (Seen<'_>, Seen<'_>)| refused.exchange.end_ns.saturating_sub(served.exchange.start_ns);
     pairs.map(took).min().unwrap_or(u64::MAX) / NS_PER_MS
