@@ -18,14 +18,21 @@ fn drawn(rng: &mut impl Rng, live: &str) -> String {
     let kept = if is_uuid { 0 } else { prefix(live) };
     let drawn = live.char_indices().map(|(at, character)| match character {
         _ if at < kept || (is_uuid && KINDS.contains(&at)) => character,
+        other => drawn_anew(rng, other),
+    });
+    drawn.collect()
+}
+
+/// Another letter or digit of the same kind: a token of hexadecimal digits stays one.
+pub(super) fn drawn_anew(rng: &mut impl Rng, character: char) -> char {
+    match character {
         'a'..='f' => rng.random_range('a'..='f'),
         'g'..='z' => rng.random_range('a'..='z'),
         'A'..='F' => rng.random_range('A'..='F'),
         'G'..='Z' => rng.random_range('A'..='Z'),
         '0'..='9' => rng.random_range('0'..='9'),
         other => other,
-    });
-    drawn.collect()
+    }
 }
 
 /// Length of what all tokens of an implementation may begin with: up to an underscore, or a few letters up to any other mark.

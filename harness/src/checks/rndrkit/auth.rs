@@ -9,6 +9,7 @@ use super::{
 };
 use crate::api::Api;
 use crate::checks::judge::{Judge, actual, not_success, outcome, rndrkit_error, status};
+use crate::checks::never_issued::drawn_anew;
 use crate::checks::{Check, Needs, Sabotage};
 use crate::evidence::{Evidence, Exchange, Response};
 use crate::gather::{DomainWish, Gather, Stop};
@@ -162,13 +163,7 @@ fn never_issued(rng: &mut impl Rng, live: &str) -> String {
     for _ in 0..DRAWS_MAX {
         let drawn = live.chars().enumerate().map(|(position, character)| match character {
             kept_as_it_is if position < kept => kept_as_it_is,
-            // A token of hexadecimal digits must stay one.
-            'a'..='f' => rng.random_range('a'..='f'),
-            'g'..='z' => rng.random_range('a'..='z'),
-            'A'..='F' => rng.random_range('A'..='F'),
-            'G'..='Z' => rng.random_range('A'..='Z'),
-            '0'..='9' => rng.random_range('0'..='9'),
-            other => other,
+            other => drawn_anew(rng, other),
         });
         let drawn: String = drawn.collect();
         if drawn != live {
